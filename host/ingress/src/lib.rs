@@ -1,0 +1,1 @@
+//! What callers see: the entity endpoints and the admin API.

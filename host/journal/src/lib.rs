@@ -1,0 +1,1 @@
+//! The node's log and its partitions' stores, in redb.

@@ -1,0 +1,30 @@
+//! The words of Stead as types: addresses, ids, outcomes, limits, and the rule
+//! that maps an entity to its partition.
+//!
+//! Nothing here does I/O, knows a clock, or depends on another room. What goes
+//! to disk or over a wire has types of its own where it is encoded; these are
+//! the ones that the rooms speak with each other.
+
+#![forbid(unsafe_code)]
+
+mod address;
+mod description;
+mod ids;
+mod item;
+mod limits;
+mod manifest;
+mod outcome;
+mod partitioning;
+mod request;
+
+pub use address::{Address, AddressError, EntityId, EntityType};
+pub use description::{Description, EventKind, Operation};
+pub use ids::{
+    ComponentHash, LogIndex, PartitionId, SequenceNumber, Term, TimestampMs, TypeVersion,
+};
+pub use item::{Entry, Item, OutcomeItem, SnapshotItem};
+pub use limits::{GuestLimits, RequestLimits};
+pub use manifest::{Isolation, Manifest, ManifestError, Method, Retention, Route, SnapshotPolicy};
+pub use outcome::{Effect, Event, Lifecycle, Outcome, Rejection};
+pub use partitioning::{PartitionCount, PartitionCountError};
+pub use request::{RequestDigest, RequestId, RequestIdError};

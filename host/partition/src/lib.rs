@@ -1,0 +1,4 @@
+//! The engine of one partition: commands in, effects out.
+#![forbid(unsafe_code)]
+
+pub mod ports;
