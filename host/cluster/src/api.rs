@@ -1,0 +1,415 @@
+//! What the house offers to those above: calls to entities, and what the admin
+//! API shows and changes. Plain types; [`Service`] is the whole of it, so that
+//! the ingress can be tested against something simpler than a node.
+
+use std::{future::Future, ops::RangeInclusive, sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
+use stead_model::{
+    Address, ComponentHash, Description, EntityId, EntityType, Manifest, Rejection, RequestId,
+    SequenceNumber, TimestampMs, TypeVersion,
+};
+
+/// A command on its way to an entity.
+#[derive(Debug, Clone)]
+pub struct CommandCall {
+    /// The entity.
+    pub address: Address,
+    /// The command's name, as the type describes it.
+    pub name: Arc<str>,
+    /// Its argument.
+    pub body: bytes::Bytes,
+    /// The caller's key; `None` to have one minted.
+    pub request: Option<RequestId>,
+    /// When the caller will have stopped waiting.
+    pub deadline: Instant,
+}
+
+/// A query on its way to an entity.
+#[derive(Debug, Clone)]
+pub struct QueryCall {
+    /// The entity.
+    pub address: Address,
+    /// The query's name, as the type describes it.
+    pub name: Arc<str>,
+    /// Its argument.
+    pub body: bytes::Bytes,
+    /// When the caller will have stopped waiting.
+    pub deadline: Instant,
+}
+
+/// A durable reply to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandReply {
+    /// The reply.
+    pub body: Vec<u8>,
+    /// The entity's last sequence number after the command.
+    pub sequence: SequenceNumber,
+    /// The id under which the outcome is recorded.
+    pub request: RequestId,
+    /// Whether the outcome is that of an earlier attempt under the same id.
+    pub replayed: bool,
+}
+
+/// Why a call has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The entity says no. Nothing was recorded.
+    #[error("rejected: {}", .0.message)]
+    Rejected(Rejection),
+    /// No such type is deployed.
+    #[error("no entity type {0} is deployed")]
+    UnknownType(EntityType),
+    /// The type has no such command or query.
+    #[error("{entity_type} has no {what} {name:?}; it has {}", known.join(", "))]
+    UnknownName {
+        /// The type.
+        entity_type: EntityType,
+        /// "command" or "query".
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The same key came with another command or body.
+    #[error("the idempotency key {0} was used for another request to this entity")]
+    KeyReused(RequestId),
+    /// Too many commands wait already. Nothing was recorded.
+    #[error("too many requests wait for this entity or its partition")]
+    MailboxFull {
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// Not now: the node is stopping or starting, or the store can't write. The
+    /// command was surely not recorded.
+    #[error("not available: {reason}")]
+    Unavailable {
+        /// Why, in a sentence.
+        reason: String,
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The disk has no room. The command was surely not recorded.
+    #[error("the disk is full: {reason}")]
+    DiskFull {
+        /// What was being written.
+        reason: String,
+        /// When to try again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// The deadline passed, or the store failed, while the outcome was on its
+    /// way: it may or may not be recorded. A retry under the id tells.
+    #[error("the outcome is not known; retry under {request} to learn it")]
+    OutcomeUnknown {
+        /// The id to retry under.
+        request: RequestId,
+        /// What happened.
+        reason: String,
+    },
+    /// The deadline passed before the entity got to it. Nothing was recorded.
+    #[error("the deadline passed before the entity got to it")]
+    DeadlinePassed,
+    /// The entity's code failed. Nothing was recorded.
+    #[error("the entity's code failed ({incident}): {reason}")]
+    Guest {
+        /// What the node's log has it under.
+        incident: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The entity can't be brought back from its journal by the deployed code.
+    #[error("the entity can't be brought back: {reason}")]
+    Unreadable {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// A type as it is deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DeployedType {
+    /// How it is run, its name among it.
+    pub manifest: Manifest,
+    /// Which deployment of it this is.
+    pub version: TypeVersion,
+    /// The component.
+    pub component: ComponentHash,
+    /// Its size in bytes.
+    pub component_bytes: u64,
+    /// When it was deployed.
+    pub deployed_at: TimestampMs,
+    /// What the component says of itself.
+    pub description: Description,
+}
+
+/// One earlier or present deployment of a type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VersionInfo {
+    /// Which deployment.
+    pub version: TypeVersion,
+    /// The component.
+    pub component: ComponentHash,
+    /// When.
+    pub deployed_at: TimestampMs,
+    /// Whether it is the present one.
+    pub current: bool,
+}
+
+/// A component that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ComponentInfo {
+    /// Its name in the component store.
+    pub component: ComponentHash,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it says of itself.
+    pub description: Description,
+}
+
+/// Why a component was not taken in or a type not deployed. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeployError {
+    /// The component is not one that can be run here.
+    #[error("{0}")]
+    Component(String),
+    /// The manifest and the component don't fit together.
+    #[error("the manifest does not fit the component: {0}")]
+    Manifest(String),
+    /// No component of this hash is here; upload it first.
+    #[error("no component {0} is here; upload it first")]
+    UnknownComponent(ComponentHash),
+    /// No type of this name is deployed.
+    #[error("no entity type {0} is deployed")]
+    UnknownType(EntityType),
+    /// The type never had this version.
+    #[error("{0} has no version {1}")]
+    UnknownVersion(EntityType, TypeVersion),
+    /// A route is another type's already.
+    #[error("route {path} is taken by {owner}")]
+    RouteTaken {
+        /// The route.
+        path: String,
+        /// Whose it is.
+        owner: EntityType,
+    },
+    /// A limit of the node: so many types, so many bytes.
+    #[error("{0}")]
+    Limit(String),
+    /// It could not be stored.
+    #[error("could not be stored: {0}")]
+    Storage(String),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// A stored event, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its number.
+    pub sequence: SequenceNumber,
+    /// Its kind.
+    pub name: String,
+    /// When it was recorded, by the clock of the node that did.
+    pub at: TimestampMs,
+    /// The version of the type that recorded it.
+    pub version: TypeVersion,
+    /// Its data.
+    pub body: Vec<u8>,
+}
+
+/// A part of an entity's history.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventPage {
+    /// The events, in order.
+    pub events: Vec<StoredEvent>,
+    /// The entity's last sequence number.
+    pub last_sequence: SequenceNumber,
+    /// The lowest number still stored.
+    pub first_stored: SequenceNumber,
+    /// The last number of the entity's earlier lives.
+    pub life_begins_after: SequenceNumber,
+}
+
+/// A stored snapshot, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotView {
+    /// The last event that it holds.
+    pub sequence: SequenceNumber,
+    /// The version of the type that made it.
+    pub version: TypeVersion,
+    /// When it was stored.
+    pub at: TimestampMs,
+    /// The state.
+    pub state: Vec<u8>,
+}
+
+/// Where an entity is and how it fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EntityStatus {
+    /// The entity.
+    pub address: String,
+    /// Its partition.
+    pub partition: u16,
+    /// Whether it is in memory.
+    pub live: bool,
+    /// Its last sequence number; 0 if it never recorded anything.
+    pub last_sequence: SequenceNumber,
+    /// The number of its newest snapshot, if it has one.
+    pub snapshot_sequence: Option<SequenceNumber>,
+    /// How many requests wait for it.
+    pub waiting: u64,
+    /// How many events its last activation replayed.
+    pub last_replay_events: Option<u64>,
+    /// Whether it has an instance of its own after a fault.
+    pub quarantined: bool,
+    /// Why it can't be brought back, if it can't.
+    pub unreadable: Option<String>,
+}
+
+/// How the node fares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeStatus {
+    /// The node's identity, 32 hexadecimal digits.
+    pub node: String,
+    /// The program's version.
+    pub version: String,
+    /// Whether it takes requests.
+    pub ready: bool,
+    /// Why not, or what ails it: failed stores, a full disk.
+    pub problems: Vec<String>,
+    /// Since when it runs.
+    pub started_at: TimestampMs,
+    /// How long recovery took at start, in milliseconds, and over how many log entries.
+    pub recovery_ms: u64,
+    /// Log entries applied again at start.
+    pub recovery_entries: u64,
+    /// The partition count.
+    pub partitions: u16,
+    /// Deployed types.
+    pub types: u64,
+    /// Entities in memory.
+    pub live_entities: u64,
+    /// Requests that wait.
+    pub waiting: u64,
+    /// Guests' linear memory, in bytes.
+    pub guest_memory_bytes: u64,
+    /// Bytes of the journal on disk.
+    pub journal_bytes: u64,
+    /// Commands handled since start.
+    pub commands: u64,
+    /// Queries answered since start.
+    pub queries: u64,
+    /// Events recorded since start.
+    pub events: u64,
+    /// Rejections since start.
+    pub rejections: u64,
+    /// Guest faults since start.
+    pub faults: u64,
+    /// Activations since start.
+    pub activations: u64,
+    /// Events replayed since start.
+    pub replayed_events: u64,
+    /// Snapshots stored since start.
+    pub snapshots: u64,
+    /// Log commits (one fsync each) since start.
+    pub log_commits: u64,
+}
+
+/// The house as those above see it. Every method is cheap to call and answers
+/// within its deadline, or at once.
+pub trait Service: Clone + Send + Sync + 'static {
+    /// Hands a command to its entity and waits for its durable outcome.
+    fn command(
+        &self,
+        call: CommandCall,
+    ) -> impl Future<Output = Result<CommandReply, CallError>> + Send;
+
+    /// Asks an entity.
+    fn query(&self, call: QueryCall) -> impl Future<Output = Result<Vec<u8>, CallError>> + Send;
+
+    /// The deployed types. Changes whole; `Arc::ptr_eq` tells whether it did.
+    fn types(&self) -> Arc<Vec<Arc<DeployedType>>>;
+
+    /// All versions that a type had.
+    fn versions(&self, entity_type: &EntityType) -> Result<Vec<VersionInfo>, DeployError>;
+
+    /// Takes a component in: checks, compiles, stores and describes it.
+    fn upload(
+        &self,
+        component: bytes::Bytes,
+    ) -> impl Future<Output = Result<ComponentInfo, DeployError>> + Send;
+
+    /// Deploys a component that was taken in as a new version of a type, or
+    /// with the same component only changes the manifest.
+    fn deploy(
+        &self,
+        component: ComponentHash,
+        manifest: Manifest,
+    ) -> impl Future<Output = Result<Arc<DeployedType>, DeployError>> + Send;
+
+    /// Puts an earlier version of a type back.
+    fn rollback(
+        &self,
+        entity_type: EntityType,
+        version: TypeVersion,
+    ) -> impl Future<Output = Result<Arc<DeployedType>, DeployError>> + Send;
+
+    /// Takes a type out of service. Its entities' journals stay.
+    fn undeploy(
+        &self,
+        entity_type: EntityType,
+    ) -> impl Future<Output = Result<(), DeployError>> + Send;
+
+    /// A part of an entity's history: at most `count_max` events.
+    fn events(
+        &self,
+        address: Address,
+        range: RangeInclusive<u64>,
+        count_max: usize,
+    ) -> impl Future<Output = Result<EventPage, CallError>> + Send;
+
+    /// Resolves when the entity may have events after `after`, or after a
+    /// while in any case; whoever follows reads then and waits again.
+    fn events_after(
+        &self,
+        address: Address,
+        after: SequenceNumber,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// The newest stored snapshot.
+    fn snapshot(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<Option<SnapshotView>, CallError>> + Send;
+
+    /// Takes a snapshot now, and waits until it is stored.
+    fn take_snapshot(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<SnapshotView, CallError>> + Send;
+
+    /// How an entity fares.
+    fn inspect(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<EntityStatus, CallError>> + Send;
+
+    /// Entities of a type that the journal knows, after an id, in order of
+    /// their ids; at most `count_max`.
+    fn entities(
+        &self,
+        entity_type: EntityType,
+        after: Option<EntityId>,
+        count_max: usize,
+    ) -> impl Future<Output = Result<Vec<EntityId>, CallError>> + Send;
+
+    /// How the node fares.
+    fn status(&self) -> NodeStatus;
+}
