@@ -3,3 +3,5 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod catalog;
+mod workers;
