@@ -77,17 +77,32 @@ pub fn restore<E: serde::de::DeserializeOwned>(snapshot: &[u8]) -> Result<E, Str
 /// Fails to compile for what is no entity.
 pub fn assert_entity<E: Entity>() {}
 
-/// A field of a rejection, as part of its details.
-pub fn detail(value: &impl serde::Serialize) -> serde_json::Value {
-    match serde_json::to_value(value) {
-        Ok(value) => value,
-        Err(error) => panic!("a rejection's details as JSON: {error}"),
+/// A value that can become a part of a rejection's details, whatever its type.
+pub trait Detail {
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// If it has no JSON form.
+    fn write(&self, json: &mut Vec<u8>) -> serde_json::Result<()>;
+}
+
+impl<T: serde::Serialize> Detail for T {
+    fn write(&self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(json, self)
     }
 }
 
-/// The fields of a rejection as its details.
-pub fn details<const COUNT: usize>(
-    fields: [(&'static str, serde_json::Value); COUNT],
-) -> std::collections::BTreeMap<&'static str, serde_json::Value> {
-    fields.into()
+/// A rejection whose details are an object with these fields.
+pub fn with_fields(rejection: Rejection, fields: &[(&'static str, &dyn Detail)]) -> Rejection {
+    let mut json = Vec::new();
+    for (name, value) in fields {
+        json.push(if json.is_empty() { b'{' } else { b',' });
+        // A field's name is an identifier, so there is nothing to escape.
+        json.extend_from_slice(format!("\"{name}\":").as_bytes());
+        if let Err(error) = value.write(&mut json) {
+            panic!("the field {name} of the rejection {:?} as JSON: {error}", rejection.code);
+        }
+    }
+    json.push(b'}');
+    Rejection { details: Some(json), ..rejection }
 }

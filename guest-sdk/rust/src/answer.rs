@@ -11,12 +11,15 @@ use std::marker::PhantomData;
 
 use crate::{After, Entity, Rejection, Reply};
 
+/// Works out a reply from the state that the events lead to.
+pub type Encode<E> = Box<dyn FnOnce(&E) -> Vec<u8>>;
+
 /// How an answer is made.
 pub enum Answer<E> {
     /// It is ready.
     Ready(Vec<u8>),
     /// It is worked out from the state that the events lead to.
-    After(Box<dyn FnOnce(&E) -> Vec<u8>>),
+    After(Encode<E>),
 }
 
 impl<E> Answer<E> {

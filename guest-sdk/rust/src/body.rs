@@ -1,5 +1,7 @@
 //! Reading a caller's body, and saying what is wrong with it.
 
+mod place;
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 
@@ -22,9 +24,7 @@ struct Place {
 /// A rejection that says where and why.
 #[inline]
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rejection> {
-    // The plain way first: keeping track of the path costs, and is needed only
-    // by callers who made a mistake.
-    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+    serde_json::from_slice(body).map_err(|error| explain(body, &error))
 }
 
 /// Reads a body whose fields are the parameters of a method. No body is the same
@@ -58,29 +58,18 @@ pub fn parse_nothing(body: &[u8]) -> Result<(), Rejection> {
 }
 
 #[cold]
-fn explain<T: DeserializeOwned>(body: &[u8]) -> Rejection {
+fn explain(body: &[u8], error: &serde_json::Error) -> Rejection {
     if body.trim_ascii().is_empty() {
         return malformed("the body is empty, and must be JSON".into());
     }
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-        Err(error) => (error.path().to_string(), error.into_inner()),
-        Ok(_) => match reader.end() {
-            Err(error) => (".".into(), error),
-            Ok(()) => return malformed("the body could not be read twice alike".into()),
-        },
-    };
-    let place = Place {
-        path: if path == "." { String::new() } else { path },
-        line: error.line(),
-        column: error.column(),
-    };
+    let (line, column) = (error.line(), error.column());
+    let path = place::path_at(body, line, column);
     let message = match error.classify() {
-        Category::Data if place.path.is_empty() => format!("the body: {error}"),
-        Category::Data => format!("the body's field {}: {error}", place.path),
+        Category::Data if path.is_empty() => format!("the body: {error}"),
+        Category::Data => format!("the body's field {path}: {error}"),
         Category::Syntax | Category::Eof | Category::Io => format!("the body is not JSON: {error}"),
     };
-    malformed(message).with_details(&place)
+    malformed(message).with_details(&Place { path, line, column })
 }
 
 #[cold]
@@ -133,7 +122,7 @@ mod tests {
         check(
             r#"{"lines":[}"#,
             "the body is not JSON: expected value at line 1 column 11",
-            "lines[0]",
+            "lines",
         );
         check(
             r#"{"lines":[]} and more"#,

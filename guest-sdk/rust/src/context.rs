@@ -1,6 +1,6 @@
 //! What a handler is given beside the state.
 
-use crate::{Answer, Entity, Reply, host};
+use crate::{Answer, Entity, Reply, answer::Encode, host};
 
 /// How an entity's life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,7 +60,6 @@ impl<E: Entity> Context<E> {
     }
 
     /// A reply that is the whole state that the events lead to.
-    #[must_use]
     pub fn new_state(&self) -> After<E, E>
     where
         E: Reply,
@@ -155,7 +154,7 @@ impl QueryContext {
 /// [`Context::after`].
 #[must_use = "it is the reply: return it"]
 pub struct After<E, T: ?Sized> {
-    encode: Box<dyn FnOnce(&E) -> Vec<u8>>,
+    encode: Encode<E>,
     reply: std::marker::PhantomData<fn(&E) -> Box<T>>,
 }
 

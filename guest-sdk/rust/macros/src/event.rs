@@ -49,7 +49,8 @@ impl Events {
         if !input.generics.params.is_empty() {
             return Err(Error::new(input.generics.span(), "events can't be generic"));
         }
-        for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("event")) {
+        let is_event = |attribute: &&Attribute| attribute.path().is_ident("event");
+        if let Some(attribute) = input.attrs.iter().find(is_event) {
             return Err(Error::new(
                 attribute.span(),
                 "`#[event(…)]` goes above a variant of the enum",

@@ -44,7 +44,7 @@ pub enum Arguments {
     /// As the fields of an object.
     Fields(Vec<Field>),
     /// As the whole body.
-    Body { ty: Type, content_type: Option<LitStr> },
+    Body { ty: Box<Type>, content_type: Option<LitStr> },
 }
 
 /// A parameter that is a field of the caller's object.
@@ -188,7 +188,7 @@ fn read_arguments<'a>(parameters: impl Iterator<Item = &'a mut FnArg>) -> Result
                 _ => Err(meta.error("expected `content_type = \"…\"`")),
             })?;
             let span = parameter.span();
-            if body.replace((span, (*parameter.ty).clone(), content_type)).is_some() {
+            if body.replace((span, parameter.ty.clone(), content_type)).is_some() {
                 return Err(Error::new(span, "there is one body, so one `#[body]`"));
             }
             continue;

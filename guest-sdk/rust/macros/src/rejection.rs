@@ -3,7 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Variant, spanned::Spanned,
+    Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Variant, ext::IdentExt,
+    spanned::Spanned,
 };
 
 use crate::{
@@ -109,24 +110,23 @@ impl Refusal {
             Message::Format(text) => quote_spanned!(text.span()=> ::std::format!(#text)),
             Message::Plain(text) => quote!(#text),
         };
-        let details = match (details, fields) {
-            (false, _) | (_, Fields::Unit) => None,
-            (true, Fields::Named(_)) => {
-                let keys =
-                    names.iter().map(|name| name.to_string().trim_start_matches("r#").to_owned());
-                Some(quote!(.with_details(&::stead_sdk::__private::details([
-                    #((#keys, ::stead_sdk::__private::detail(&#names)),)*
-                ]))))
+        let rejection = quote!(::stead_sdk::Rejection::new(#code, #message).with_status(#status));
+        let rejection = match (details, fields) {
+            (true, Fields::Named(fields)) if !fields.named.is_empty() => {
+                let keys = names.iter().map(|name| name.unraw().to_string());
+                quote!(::stead_sdk::__private::with_fields(#rejection, &[#((#keys, &#names)),*]))
             }
-            (true, Fields::Unnamed(fields)) if fields.unnamed.len() == 1 => {
-                Some(quote!(.with_details(&#(#names)*)))
-            }
-            (true, Fields::Unnamed(_)) => Some(quote!(.with_details(&(#(#names),*)))),
+            (true, Fields::Unnamed(fields)) => match fields.unnamed.len() {
+                0 => rejection,
+                1 => quote!(#rejection.with_details(&#(#names)*)),
+                _ => quote!(#rejection.with_details(&(#(&#names),*))),
+            },
+            (_, _) => rejection,
         };
         // Fields that neither the message nor the details need are no mistake.
         quote! {
             #[allow(unused_variables)]
-            #enum_ident::#ident #pattern => ::stead_sdk::Rejection::new(#code, #message).with_status(#status) #details,
+            #enum_ident::#ident #pattern => #rejection,
         }
     }
 }
