@@ -1,2 +1,93 @@
-//! The `stead` binary.
-fn main() {}
+//! `stead`: the node and its command line.
+//!
+//! `cli.rs` names the verbs, `commands/` has one file for each. `config/` is
+//! what a node runs by and where it came from, `client/` the way to a node,
+//! `project/` what is done with an entity's sources, `load/` the load
+//! generator, `output/` what people and programs see.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod cli;
+mod client;
+mod commands;
+mod config;
+mod connection;
+mod failure;
+mod load;
+mod node;
+mod output;
+mod project;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    cli::{Cli, Verb},
+    failure::Failure,
+    output::Screen,
+};
+
+fn main() -> ExitCode {
+    let Cli { verb } = Cli::parse();
+    let json = wants_json(&verb);
+    match run(verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.reader_gone => ExitCode::SUCCESS,
+        Err(failure) => {
+            Screen::of_process(json).failure(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Node(args) => commands::node::run(&args),
+        Verb::Config(args) => commands::config::run(&args),
+        Verb::Dev(args) => commands::dev::run(&args),
+        Verb::New(args) => commands::new::run(&args),
+        Verb::Deploy(args) => wait(commands::deploy::run(&args)),
+        Verb::Undeploy(args) => wait(commands::undeploy::run(&args)),
+        Verb::Rollback(args) => wait(commands::rollback::run(&args)),
+        Verb::Ls(args) => wait(commands::ls::run(&args)),
+        Verb::Entities(args) => wait(commands::entities::run(&args)),
+        Verb::Call(args) => wait(commands::call::run(&args)),
+        Verb::Query(args) => wait(commands::query::run(&args)),
+        Verb::Events(args) => wait(commands::events::run(&args)),
+        Verb::Snapshot(args) => wait(commands::snapshot::run(&args)),
+        Verb::Inspect(args) => wait(commands::inspect::run(&args)),
+        Verb::Status(args) => wait(commands::status::run(&args)),
+        Verb::Bench(args) => commands::bench::run(&args),
+        Verb::Completions(args) => commands::completions::run(&args),
+    }
+}
+
+/// Runs what only waits for a node: one thread is enough.
+fn wait(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .map_err(|error| Failure::failed(format!("no runtime could be made: {error}")))?
+        .block_on(verb)
+}
+
+/// Whether errors are to be JSON too.
+fn wants_json(verb: &Verb) -> bool {
+    match verb {
+        Verb::Node(_) | Verb::Dev(_) | Verb::Completions(_) => false,
+        Verb::Config(args) => args.json,
+        Verb::New(args) => args.connection.json,
+        Verb::Deploy(args) => args.connection.json,
+        Verb::Undeploy(args) => args.connection.json,
+        Verb::Rollback(args) => args.connection.json,
+        Verb::Ls(args) => args.connection.json,
+        Verb::Entities(args) => args.connection.json,
+        Verb::Call(args) => args.connection.json,
+        Verb::Query(args) => args.connection.json,
+        Verb::Events(args) => args.connection.json,
+        Verb::Snapshot(args) => args.connection.json,
+        Verb::Inspect(args) => args.connection.json,
+        Verb::Status(args) => args.connection.json,
+        Verb::Bench(args) => args.connection.json,
+    }
+}

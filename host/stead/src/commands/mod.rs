@@ -1,0 +1,19 @@
+//! The verbs, one file each: its flags, and what it does.
+
+pub mod bench;
+pub mod call;
+pub mod completions;
+pub mod config;
+pub mod deploy;
+pub mod dev;
+pub mod entities;
+pub mod events;
+pub mod inspect;
+pub mod ls;
+pub mod new;
+pub mod node;
+pub mod query;
+pub mod rollback;
+pub mod snapshot;
+pub mod status;
+pub mod undeploy;
