@@ -42,7 +42,8 @@
 //!
 //! - the events, replayed from the first, lead to the same snapshot byte for
 //!   byte;
-//! - an entity restored from that snapshot gives the same snapshot again;
+//! - an entity restored from that snapshot gives the same snapshot again, and one
+//!   restored from the snapshot before it goes on to the same state;
 //! - a query and a rejected command left the state as it was.
 //!
 //! An entity that fails one of these would get no snapshots from the host, or
@@ -160,6 +161,8 @@ impl<E: Entity> Scenario<E> {
             Ok(outcome) => {
                 self.journal.extend(outcome.events.iter().cloned());
                 self.check_replay();
+                let (id, live) = (&self.id, &self.live);
+                check::goes_on(id, &mut self.environment, &before, &outcome.events, live);
             }
             Err(rejection) => check::unchanged(
                 &before,

@@ -4,9 +4,9 @@ use syn::{Attribute, Expr, ExprLit, Lit, Meta};
 
 /// The first paragraph of a doc comment, on one line; empty if there is none.
 pub fn summary(attributes: &[Attribute]) -> String {
-    let lines = attributes.iter().filter_map(line);
-    let text: Vec<String> = lines.collect();
-    let lines = text.iter().flat_map(|line| line.lines()).map(str::trim);
+    let text: Vec<String> = attributes.iter().filter_map(line).collect();
+    let text = text.join("\n");
+    let lines = text.lines().map(str::trim);
     let paragraph: Vec<_> =
         lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty()).collect();
     paragraph.join(" ")

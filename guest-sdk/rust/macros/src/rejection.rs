@@ -1,7 +1,7 @@
 //! `#[derive(Rejection)]`: reads an enum, and turns it into rejections.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote, quote_spanned};
+use quote::{format_ident, quote};
 use syn::{
     Data, DeriveInput, Error, Fields, Ident, LitInt, LitStr, Result, Variant, ext::IdentExt,
     spanned::Spanned,
@@ -107,7 +107,7 @@ impl Refusal {
             Fields::Unit => quote!(),
         };
         let message = match message {
-            Message::Format(text) => quote_spanned!(text.span()=> ::std::format!(#text)),
+            Message::Format(text) => quote!(::std::format!(#text)),
             Message::Plain(text) => quote!(#text),
         };
         let rejection = quote!(::stead_sdk::Rejection::new(#code, #message).with_status(#status));

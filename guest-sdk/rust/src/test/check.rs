@@ -74,6 +74,29 @@ pub(super) fn replay<E: Entity>(
     });
 }
 
+/// Restores the snapshot from before a command, folds the command's events, and
+/// compares with the entity that lived on.
+#[track_caller]
+pub(super) fn goes_on<E: Entity>(
+    id: &str,
+    environment: &mut Environment,
+    before: &[u8],
+    events: &[Recorded],
+    live: &Live<E>,
+) {
+    folding(environment, || {
+        let mut other = restored::<E>(id, before);
+        if let Err(reason) = other.apply(as_stored(events)) {
+            panic!("restored from a snapshot, it can't go on: {reason}");
+        }
+        same(
+            &live.snapshot(),
+            &other.snapshot(),
+            "restored from the snapshot before this command, it goes on differently. What `apply` depends on must be in the snapshot; a field that serde skips is not",
+        );
+    });
+}
+
 /// Fails if a request that must not has changed the state.
 #[track_caller]
 pub(super) fn unchanged(before: &[u8], after: &[u8], request: &str) {

@@ -1,11 +1,17 @@
 //! The implementation of the trait.
 
-use proc_macro2::{Group, TokenStream, TokenTree};
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 
 use super::{Entity, Snapshot};
 use crate::method::{Arguments, Method, Role};
+
+/// Where errors about a type are shown. Only the place is the type's: names are
+/// resolved as in the rest of the code, also if the type came out of a macro.
+fn at(ty: &impl Spanned) -> Span {
+    Span::call_site().located_at(ty.span())
+}
 
 pub fn implementation(entity: &Entity) -> TokenStream {
     let Entity { ty, summary, methods, apply, snapshot } = entity;
@@ -101,10 +107,10 @@ fn state(
         ),
         // With the type's own span, so that a missing derive is shown there.
         None => (
-            quote_spanned!(ty.span()=> __stead::snapshot::<#ty>(self)),
-            quote_spanned!(ty.span()=> __stead::restore::<#ty>(__snapshot)),
-            quote_spanned!(ty.span()=> ::std::option::Option::Some(__stead::of_output::<#ty>())),
-            quote_spanned!(ty.span()=> __stead::summary_of::<#ty>()),
+            quote_spanned!(at(ty)=> __stead::snapshot::<#ty>(self)),
+            quote_spanned!(at(ty)=> __stead::restore::<#ty>(__snapshot)),
+            quote_spanned!(at(ty)=> ::std::option::Option::Some(__stead::of_output::<#ty>())),
+            quote_spanned!(at(ty)=> __stead::summary_of::<#ty>()),
         ),
     }
 }
@@ -149,7 +155,7 @@ fn without_self(tokens: TokenStream, ty: &syn::Type) -> TokenStream {
 /// The question what the method returns; see `stead_sdk`'s `answer.rs`.
 fn returned(method: &Method) -> TokenStream {
     let returns = &method.returns;
-    let span = returns.span();
+    let span = at(returns);
     quote_spanned!(span=> &(&&&__stead::Returned::<#returns>::new()).kind())
 }
 
@@ -168,7 +174,7 @@ fn describe(method: &Method) -> TokenStream {
             })
         }
         Arguments::Body { ty, content_type } => {
-            let argument = quote_spanned!(ty.span()=> <#ty as ::stead_sdk::Argument>);
+            let argument = quote_spanned!(at(ty)=> <#ty as ::stead_sdk::Argument>);
             let content_type = match content_type {
                 Some(content_type) => quote!(#content_type),
                 None => quote!(#argument::CONTENT_TYPE),
@@ -181,7 +187,7 @@ fn describe(method: &Method) -> TokenStream {
         None => quote!(::std::option::Option::None),
     };
     let returned = returned(method);
-    let span = method.returns.span();
+    let span = at(&method.returns);
     quote_spanned! {span=>
         __stead::operation::<Self, _>(#name, #summary, #request, #returned, #reply_type)
     }
@@ -203,11 +209,11 @@ fn call(method: &Method) -> TokenStream {
             )
         }
         Arguments::Body { ty, .. } => (
-            quote_spanned!(ty.span()=> let __argument = <#ty as ::stead_sdk::Argument>::decode(__body)?;),
+            quote_spanned!(at(ty)=> let __argument = <#ty as ::stead_sdk::Argument>::decode(__body)?;),
             quote!(__argument),
         ),
     };
-    let span = method.returns.span();
+    let span = at(&method.returns);
     let answer = quote_spanned! {span=>
         __stead::answer::<Self, _>(#returned, self.#ident(#context #arguments))
     };
