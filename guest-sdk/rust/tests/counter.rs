@@ -1,7 +1,10 @@
 //! The smallest entity, tested as its author would.
 
 use serde_json::json;
-use stead_sdk::{prelude::*, test::given};
+use stead_sdk::{
+    prelude::*,
+    test::{describe, given},
+};
 
 /// Counts up and down, and never below zero.
 #[derive(Default, Serialize, Deserialize, JsonSchema)]
@@ -96,4 +99,22 @@ fn it_counts() {
         .with_id("x")
         .query("state", ())
         .replies(json!([{ "value": 0 }, "x"]));
+}
+
+/// What `describe` says of the counter. A change of it is a change of what callers,
+/// consoles and compatibility checks see.
+#[test]
+fn the_description_is_as_it_was() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/counter.json");
+    let mut found = serde_json::to_value(describe::<Counter>()).expect("JSON");
+    found["sdk"] = "rust stead-sdk/VERSION".into();
+    let found = serde_json::to_string_pretty(&found).expect("JSON") + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &found).expect("the golden file is written");
+    }
+    let golden = std::fs::read_to_string(path).expect("the golden file");
+    assert!(
+        found == golden,
+        "describe has changed; if that is meant, run with UPDATE_GOLDEN=1. It is now\n{found}"
+    );
 }
