@@ -24,8 +24,9 @@ impl<G: Guests> Engine<G> {
             before.version == deployment.version
                 && before.manifest.isolation == deployment.manifest.isolation
         });
-        let snapshots_off =
-            same_code && self.types.get(&entity_type).is_some_and(|kind| kind.snapshots_off);
+        let known = self.types.remove(&entity_type).filter(|_| same_code);
+        let (snapshots_off, without_snapshots) =
+            known.map(|kind| (kind.snapshots_off, kind.without_snapshots)).unwrap_or_default();
         if !same_code {
             self.instances.discard_type(&entity_type);
             self.abandon_audit("the type was deployed anew meanwhile", step);
