@@ -1,0 +1,9 @@
+//! What the tests of whole nodes share: real `stead` processes, a client, and
+//! the check of what clients saw against what the journal holds.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod history;
+pub mod node;
+pub mod random;

@@ -1,0 +1,208 @@
+//! A `stead node` in a process of its own, which can be killed.
+
+use std::{
+    fs::File,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+
+/// How long a node may take to be ready, or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node's process and where it listens. Killed when dropped.
+pub struct Node {
+    child: Child,
+    /// Where entities are called.
+    pub ingress: SocketAddr,
+    /// Where the node is administered.
+    pub admin: SocketAddr,
+    /// The node's log.
+    pub log: PathBuf,
+}
+
+/// The `stead` binary: `STEAD_BINARY`, or the one built beside the tests.
+///
+/// # Panics
+/// If there is none: `cargo build --release -p stead` makes it.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("STEAD_BINARY") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test knows where it is");
+    let profile = test.ancestors().nth(2).expect("tests are built into target/PROFILE/deps");
+    let path = profile.join("stead");
+    assert!(path.exists(), "no {}: build it with `cargo build --release -p stead`", path.display());
+    path
+}
+
+/// A port that was free a moment ago.
+#[must_use]
+pub fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+impl Node {
+    /// Starts a node on a data directory, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it isn't within a minute; the message has the node's log.
+    pub async fn start(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let node = Self::spawn(data, settings);
+        node.ready().await
+    }
+
+    /// Starts a node and does not wait for it.
+    #[must_use]
+    pub fn spawn(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let (ingress, admin) = (free_port(), free_port());
+        let log = data.with_extension("log");
+        let out = File::options().create(true).append(true).open(&log).expect("a log file");
+        let errors = out.try_clone().expect("a second handle");
+        let child = Command::new(binary())
+            .arg("node")
+            .arg("--data")
+            .arg(data)
+            .arg("--ingress-listen")
+            .arg(ingress.to_string())
+            .arg("--admin-listen")
+            .arg(admin.to_string())
+            .envs(settings.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(errors)
+            .spawn()
+            .expect("the binary starts");
+        Self { child, ingress, admin, log }
+    }
+
+    /// Waits until the node is ready.
+    ///
+    /// # Panics
+    /// If it exits, or isn't ready within a minute.
+    pub async fn ready(mut self) -> Self {
+        let client = Client::new(Duration::from_secs(5));
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(answer) = client.get(self.admin, "/readyz").await
+                && answer.status == 200
+            {
+                return self;
+            }
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                panic!("the node stopped with {status} before it was ready\n{}", self.log_tail());
+            }
+            assert!(Instant::now() < until, "not ready in {PATIENCE:?}\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Kills the process as a crash would: SIGKILL, no goodbye.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the node to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// If it hasn't within a minute.
+    pub fn stop(&mut self) -> ExitStatus {
+        let asked = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        assert!(asked.is_ok_and(|status| status.success()), "SIGTERM could not be sent");
+        self.wait()
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// If it hasn't within a minute.
+    pub fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < until, "did not stop\n{}", self.log_tail());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The last lines of the node's log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Deploys a component under a manifest.
+    ///
+    /// # Panics
+    /// If the node refuses it.
+    pub async fn deploy(&self, component: &Path, manifest: &Value) -> Value {
+        let client = Client::default();
+        let bytes = std::fs::read(component).expect("the component was built");
+        let uploaded = client
+            .send(Method::POST, self.admin, "/components", &[], bytes)
+            .await
+            .expect("an answer");
+        assert_eq!(uploaded.status, 201, "{}", uploaded.text());
+        let name = manifest["type"].as_str().expect("a manifest names its type");
+        let body = json!({"component": uploaded.json()["component"], "manifest": manifest});
+        let deployed = client
+            .send(
+                Method::PUT,
+                self.admin,
+                &format!("/types/{name}"),
+                &[("content-type", "application/json")],
+                body.to_string(),
+            )
+            .await
+            .expect("an answer");
+        assert_eq!(deployed.status, 200, "{}", deployed.text());
+        deployed.json()
+    }
+
+    /// All events of an entity.
+    ///
+    /// # Panics
+    /// If they can't be read.
+    pub async fn events(&self, address: &str) -> Vec<Value> {
+        let client = Client::default();
+        let mut events: Vec<Value> = Vec::new();
+        loop {
+            let from = events.len() + 1;
+            let path = format!("/entities/{address}/events?from={from}&limit=1000");
+            let answer = client.get(self.admin, &path).await.expect("an answer");
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let page = answer.json();
+            let page = page["events"].as_array().expect("a list of events");
+            if page.is_empty() {
+                return events;
+            }
+            events.extend(page.iter().cloned());
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

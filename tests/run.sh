@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Everything that must hold of a change: format, lints, documentation, tests.
+# Installs what it needs beside Rust: two compilation targets, and
+# cargo-component once (about ten minutes on two cores).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+step() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
+
+step "tools"
+rustup target add wasm32-wasip2 wasm32-wasip1
+if ! cargo component --version >/dev/null 2>&1; then
+    # A debug build of the tool: half the time to install, as fast in use.
+    cargo install cargo-component --version 0.21.1 --locked --debug
+fi
+
+step "format"
+cargo fmt --all --check
+(cd samples && cargo fmt --all --check)
+(cd tests/guests && cargo fmt --all --check)
+
+step "lints"
+cargo clippy --release --workspace --all-targets --locked -- --deny warnings
+(cd samples && cargo clippy --release --workspace --all-targets --locked -- --deny warnings)
+
+step "documentation"
+RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace --no-deps --locked
+
+step "build"
+cargo build --release --workspace --bins --locked
+
+step "tests"
+cargo test --release --workspace --locked
+
+step "tests of the samples, native"
+(cd samples && cargo test --locked)
+
+step "done"
