@@ -82,7 +82,7 @@
 //! nothing has an empty reply.
 //!
 //! If it returns an error, nothing was recorded, whatever it did before. The error
-//! is a [`Rejection`], by hand or derived, with an HTTP status from 400 to 499, a
+//! is a [`Rejection`](struct@Rejection), by hand or derived, with an HTTP status from 400 to 499, a
 //! code for programs, a sentence for people, and its fields as details.
 //!
 //! [`Context::end`] ends the entity's life with the command's events. The next

@@ -49,11 +49,11 @@ impl<E: Entity> Live<E> {
         // All are written before the first is folded: one that can't be must
         // stop the command while nothing has happened.
         let written: Vec<_> = events.iter().map(Recorded::from_event).collect();
-        let mut events = Vec::with_capacity(written.len());
-        for (recorded, event) in written {
+        let fold = |(recorded, event)| {
             self.state.fold(event);
-            events.push(recorded);
-        }
+            recorded
+        };
+        let events = written.into_iter().map(fold).collect();
         Ok(Outcome { events, reply: answer.into_reply(&self.state), ending })
     }
 

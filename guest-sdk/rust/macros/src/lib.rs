@@ -19,7 +19,7 @@ mod rejection;
 ///   fields that no parameter names are refused. A parameter may carry serde's
 ///   attributes: `#[serde(default)] quantity: u32`. A single parameter marked
 ///   `#[body]` is the whole body instead, whatever JSON it is, or
-///   [`Bytes`](https://docs.rs/stead-sdk): then `#[body(content_type = "…")]`
+///   `Bytes`: then `#[body(content_type = "…")]`
 ///   says of which type.
 /// - `#[query] fn name(&self, …)` answers the query `name`; a parameter
 ///   `ctx: &QueryContext` before the others is optional.
