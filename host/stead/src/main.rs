@@ -76,7 +76,7 @@ fn wants_json(verb: &Verb) -> bool {
     match verb {
         Verb::Node(_) | Verb::Dev(_) | Verb::Completions(_) => false,
         Verb::Config(args) => args.json,
-        Verb::New(args) => args.connection.json,
+        Verb::New(args) => args.json,
         Verb::Deploy(args) => args.connection.json,
         Verb::Undeploy(args) => args.connection.json,
         Verb::Rollback(args) => args.connection.json,

@@ -42,6 +42,17 @@ impl Problem {
         }
     }
 
+    /// A problem that came in the midst of an answer.
+    pub fn from_members(members: Map<String, Value>) -> Self {
+        let status = members
+            .get("status")
+            .and_then(Value::as_u64)
+            .and_then(|status| u16::try_from(status).ok());
+        let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, members, text: String::new(), retry_after: None }
+    }
+
     /// A member that is text.
     pub fn text_of(&self, member: &str) -> Option<&str> {
         self.members.get(member)?.as_str()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::{
@@ -71,8 +71,6 @@ impl Request {
 /// A success.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status.
-    pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
@@ -135,11 +133,6 @@ impl Client {
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
         Self { http, url, timeout, setting }
-    }
-
-    /// The server's address.
-    pub fn url(&self) -> &NodeUrl {
-        &self.url
     }
 
     /// Sends a request and reads the whole answer; `what` names what is asked
@@ -223,9 +216,7 @@ impl Client {
     async fn read(&self, response: http::Response<Incoming>) -> Result<Answer, SendError> {
         let (parts, body) = response.into_parts();
         match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
-            Ok(body) => {
-                Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
-            }
+            Ok(body) => Ok(Answer { headers: parts.headers, body: body.to_bytes() }),
             Err(error) => Err(SendError::NoAnswer {
                 failure: Failure::failed(format!("{}: the answer broke off: {error}", self.url)),
                 retriable: true,

@@ -8,7 +8,7 @@ use stead_model::{Address, TimestampMs};
 
 use crate::{
     arguments,
-    client::{self, Request},
+    client::{self, Problem, Request},
     connection::{Connection, ConnectionFlags},
     failure::{Exit, Failure},
     output::{Table, tame, timestamp},
@@ -50,6 +50,14 @@ struct EventView {
     version: u32,
     body: Option<Value>,
     body_base64: Option<String>,
+}
+
+/// A line of a stream of events. The last may say why there are no more.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Problem { problem: serde_json::Map<String, Value> },
+    Event(EventView),
 }
 
 /// Shows the events.
@@ -192,12 +200,21 @@ async fn follow_once(
     let mut lines = connection.admin.lines(&what, Request::get(path)).await?;
     *connected = true;
     while let Some(line) = lines.next().await? {
+        // An empty line says that the node is still there.
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let event: EventView = serde_json::from_slice(&line).map_err(|error| {
-            Failure::failed(format!("{what}: an event could not be understood: {error}"))
-        })?;
+        let event = match serde_json::from_slice(&line) {
+            Ok(Line::Event(event)) => event,
+            Ok(Line::Problem { problem }) => {
+                return Err(Problem::from_members(problem).into_failure(&what));
+            }
+            Err(error) => {
+                return Err(Failure::failed(format!(
+                    "{what}: a line could not be understood: {error}"
+                )));
+            }
+        };
         if screen.json {
             screen.document(&line)?;
         } else {

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 
 use tokio::{net::TcpListener, runtime::Runtime};
 
+pub use open_files::raise as raise_open_files;
 pub use signals::Stop;
 
 use crate::{config::NodeConfig, failure::Failure};

@@ -1,5 +1,7 @@
 //! What the outside world says with signals.
 
+use std::sync::Arc;
+
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -11,9 +13,9 @@ use crate::failure::Failure;
 /// for SIGINT.
 const FORCED: i32 = 130;
 
-/// Resolves when the process was asked to stop. Cheap to clone.
+/// Tells when the process was asked to stop. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(Arc<watch::Sender<bool>>);
 
 impl Stop {
     /// Listens for SIGTERM and SIGINT from now on. The first asks everyone who
@@ -28,34 +30,30 @@ impl Stop {
         };
         let (mut terminate, mut interrupt) =
             (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-        let (sender, receiver) = watch::channel(false);
+        let stop = Self(Arc::new(watch::Sender::new(false)));
+        let heard = stop.clone();
         tokio::spawn(async move {
             let name = either(&mut terminate, &mut interrupt).await;
             tracing::info!(
                 "stopping on {name}: accepted work is finished; another signal ends it at once"
             );
-            sender.send_replace(true);
+            heard.ask();
             let name = either(&mut terminate, &mut interrupt).await;
             tracing::warn!("ended at once by {name}; nothing that was acknowledged is lost");
             std::process::exit(FORCED);
         });
-        Ok(Self(receiver))
+        Ok(stop)
     }
 
-    /// A stop that is asked for by sending `true`.
-    pub fn when(receiver: watch::Receiver<bool>) -> Self {
-        Self(receiver)
+    /// Asks to stop, as the first signal does.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
     }
 
-    /// Waits until the stop is asked for. It is, too, when nobody is left who could.
+    /// Waits until it was asked to stop.
     pub async fn asked(&self) {
-        let mut receiver = self.0.clone();
-        let _ = receiver.wait_for(|stop| *stop).await;
-    }
-
-    /// Whether it has been asked for.
-    pub fn is_asked(&self) -> bool {
-        *self.0.borrow()
+        // The sender lives as long as this does, so waiting can't fail.
+        let _ = self.0.subscribe().wait_for(|stop| *stop).await;
     }
 }
 
