@@ -4,8 +4,6 @@
 //! turn, so that its neighbours are served in between; and only so many are
 //! replayed at a time, the others wait their turn.
 
-use std::sync::Arc;
-
 use stead_model::SequenceNumber;
 
 use super::{
@@ -13,10 +11,7 @@ use super::{
     entities::{Phase, Slot, Unreadable},
     replay::{self, Crossing, Replay, ReplayError, Wanted},
 };
-use crate::{
-    ports::{EntityRecord, Guests, StoreReader},
-    vocabulary::Answer,
-};
+use crate::ports::{EntityRecord, Guests, StoreReader};
 
 impl<G: Guests> Engine<G> {
     /// Brings an entity into memory if it isn't, now or soon.
@@ -247,11 +242,11 @@ impl<G: Guests> Engine<G> {
     fn unreadable(&mut self, slot: Slot, error: ReplayError, step: &mut Step<'_>) {
         let Some(entity) = self.entities.get(slot) else { return };
         let address = entity.address.clone();
-        let (reason, answer) = match error {
+        let (reason, fault) = match error {
             ReplayError::Guest(fault) => {
                 self.instances.quarantine(&address, step.now.plus_ms(self.config.quarantine_ms));
                 let incident = self.incident(&address, &fault);
-                (fault.to_string(), Some(Answer::Fault { incident, fault }))
+                (fault.to_string(), Some((incident, fault)))
             }
             ReplayError::Unreadable(why) => (why, None),
             ReplayError::Store(fault) => (fault.to_string(), None),
@@ -259,9 +254,9 @@ impl<G: Guests> Engine<G> {
         };
         tracing::warn!(entity = %address, %reason, "an entity can't be brought back");
         let until = step.now.plus_ms(self.config.unreadable_retry_ms);
-        let reason: Arc<str> = reason.into();
-        let answer = answer.unwrap_or_else(|| Answer::Unreadable(reason.as_ref().to_owned()));
-        self.set_phase(slot, Phase::Unreadable(Box::new(Unreadable { reason, until })));
+        let why = Unreadable { reason: reason.into(), until, fault };
+        let answer = why.answer();
+        self.set_phase(slot, Phase::Unreadable(Box::new(why)));
         while let Some(work) = self.entities.get_mut(slot).and_then(|e| e.next_waiting()) {
             self.waiting -= 1;
             step.answer(work.ticket, answer.clone());

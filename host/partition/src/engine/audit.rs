@@ -3,9 +3,11 @@
 //! A snapshot replaces events, so it must say what they say. The live entity's
 //! state is taken; then the events up to there are folded again, in a scratch
 //! entity that starts from the snapshot before; and only if its state is the
-//! same, byte for byte, is the snapshot appended to the log. So a snapshot that
-//! lies, state that was changed without an event, and a fold that isn't exact
-//! are all found before they can do harm. It costs one more fold of each event.
+//! same, byte for byte, and restoring it gives the same again, is the snapshot
+//! appended to the log. So a snapshot that can't be restored, state that was
+//! changed without an event, and a fold that isn't exact are all found before
+//! they can do harm. It costs one more fold of each event. What can't be found is
+//! code that says the same untruth every time; it harms its own entities only.
 
 use stead_model::{Address, Item, SequenceNumber, SnapshotItem, TypeVersion};
 
@@ -221,8 +223,23 @@ impl<G: Guests> Engine<G> {
         }
         let place = self.instances.get_mut(instance).ok_or(ReplayError::InstanceGone);
         let place = place.map_err(failed)?;
-        let state = ports.guests.snapshot(place, &mut scratch.entity, &audit.address);
-        state.map(Some).map_err(|fault| Ended::Failed(ReplayError::Guest(fault)))
+        let guest_failed = |fault| Ended::Failed(ReplayError::Guest(fault));
+        let replayed = ports
+            .guests
+            .snapshot(place, &mut scratch.entity, &audit.address)
+            .map_err(guest_failed)?;
+        // What can't be restored to the same state is no snapshot either.
+        let restored = ports.guests.restore(place, &audit.address, &audit.state);
+        let mut restored = restored.map_err(guest_failed)?.map_err(|why| {
+            let why = format!("the code can't restore its own snapshot: {why}");
+            Ended::Failed(ReplayError::Unreadable(why))
+        })?;
+        let again = ports.guests.snapshot(place, &mut restored, &audit.address);
+        if again.map_err(guest_failed)? != audit.state {
+            let why = "a snapshot that is restored gives another".to_owned();
+            return Err(Ended::Failed(ReplayError::Unreadable(why)));
+        }
+        Ok(Some(replayed))
     }
 
     fn end_scratch(&mut self, audit: &mut Audit<G::Entity>) {

@@ -12,7 +12,10 @@ use std::{
 use stead_model::{Address, SequenceNumber, TimestampMs, TypeVersion};
 
 use super::{instances::InstanceId, replay::Replay, work::Work};
-use crate::vocabulary::BatchNumber;
+use crate::{
+    ports::GuestFault,
+    vocabulary::{Answer, BatchNumber, Incident},
+};
 
 /// Where an entity is in the slab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +83,18 @@ pub enum Phase<E> {
 pub struct Unreadable {
     pub reason: Arc<str>,
     pub until: TimestampMs,
+    /// The incident, if it was the guest that failed.
+    pub fault: Option<(Incident, GuestFault)>,
+}
+
+impl Unreadable {
+    /// What those who ask for the entity are told.
+    pub fn answer(&self) -> Answer {
+        match &self.fault {
+            Some((incident, fault)) => Answer::Fault { incident: *incident, fault: fault.clone() },
+            None => Answer::Unreadable(self.reason.as_ref().to_owned()),
+        }
+    }
 }
 
 impl<E> Entity<E> {

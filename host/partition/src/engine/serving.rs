@@ -151,8 +151,7 @@ impl<G: Guests> Engine<G> {
         let Some(entity) = self.entities.get(slot) else { return Served::Done };
         match &entity.phase {
             Phase::Unreadable(why) => {
-                let answer = Answer::Unreadable(why.reason.as_ref().to_owned());
-                step.answer(work.ticket, answer);
+                step.answer(work.ticket, why.answer());
                 return Served::Done;
             }
             Phase::Queued | Phase::Replaying(_) => return Served::NotYet(work),
@@ -177,8 +176,7 @@ impl<G: Guests> Engine<G> {
                 Served::Done
             }
             Some(Phase::Unreadable(why)) => {
-                let answer = Answer::Unreadable(why.reason.as_ref().to_owned());
-                step.answer(work.ticket, answer);
+                step.answer(work.ticket, why.answer());
                 Served::Done
             }
             _ => Served::NotYet(work),
