@@ -11,9 +11,9 @@
 //! with it into every replay.
 //!
 //! ```text
-//! curl -d '{"amount": 10000}' localhost:8080/accounts/7/deposits
-//! curl -d '{"amount": 2500, "hold": "order-1"}' localhost:8080/accounts/7/holds
-//! curl -d '{"amount": 2400}' localhost:8080/accounts/7/holds/order-1/capture
+//! curl --json '{"amount": 10000}' localhost:8080/accounts/7/deposits
+//! curl --json '{"amount": 2500, "hold": "order-1"}' localhost:8080/accounts/7/holds
+//! curl --json '{"amount": 2400}' localhost:8080/accounts/7/holds/order-1/capture
 //! curl localhost:8080/accounts/7
 //! ```
 

@@ -4,7 +4,7 @@
 //! after the events, and a life that ends.
 //!
 //! ```text
-//! curl -d '{"sku": "tea", "quantity": 2, "unit_price": 350}' localhost:8080/carts/7/items
+//! curl --json '{"sku": "tea", "quantity": 2, "unit_price": 350}' localhost:8080/carts/7/items
 //! curl localhost:8080/carts/7
 //! curl -X DELETE localhost:8080/carts/7/items/tea
 //! curl -X POST localhost:8080/carts/7/check-out

@@ -7,8 +7,8 @@
 //! may record several events, and they count as one.
 //!
 //! ```text
-//! curl -d '{"alarm_above": 80}' localhost:8080/entities/sensor/7/configure
-//! curl -d '{"readings": [{"at_ms": 1760000000000, "value": 71.5},
+//! curl --json '{"alarm_above": 80}' localhost:8080/entities/sensor/7/configure
+//! curl --json '{"readings": [{"at_ms": 1760000000000, "value": 71.5},
 //!                        {"at_ms": 1760000001000, "value": 81.25}]}' \
 //!      localhost:8080/sensors/7/readings
 //! curl localhost:8080/sensors/7
