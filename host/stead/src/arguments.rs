@@ -13,8 +13,7 @@ const ARGUMENT_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads `TYPE/ID`, for clap.
 pub fn address(text: &str) -> Result<Address, String> {
-    text.parse::<Address>()
-        .map_err(|error| format!("{error}; an address is TYPE/ID, as in cart/42"))
+    text.parse::<Address>().map_err(|error| format!("{error}; cart/42 is one"))
 }
 
 /// The argument of a command or query.

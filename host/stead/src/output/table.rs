@@ -40,7 +40,11 @@ impl Table {
 
     /// The table as text.
     pub fn render(&self, colour: bool) -> String {
-        let text = self.0.to_string();
+        let mut table = self.0.clone();
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let text = table.to_string();
         let mut lines = text.lines().map(str::trim_end);
         match (colour && self.0.header().is_some(), lines.next()) {
             (true, Some(head)) => {
