@@ -2,6 +2,8 @@
 //! passed on byte for byte, so that a number too large for this program, or the
 //! order of fields, stays what the caller or the entity wrote.
 
+use std::fmt;
+
 use serde::{Serialize, de::IgnoredAny};
 
 /// Writes one JSON object, field by field.
@@ -81,18 +83,46 @@ fn append(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
         .expect("what is written here has text for keys, and a vector takes all of it");
 }
 
-/// Whether bytes are one JSON value, and if not, where and why.
-pub fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    serde_json::from_slice::<IgnoredAny>(bytes).map(|_| ())
+/// Where and why bytes are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Why.
+    pub reason: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in bytes.
+    pub column: usize,
 }
 
-/// What is wrong with a text, without the place, which is told apart from it.
-pub fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
-        None => text,
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at line {} column {}", self.reason, self.line, self.column)
     }
+}
+
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        let mut reason = error.to_string();
+        // The place is told apart from it.
+        if let Some(end) = reason.rfind(" at line ") {
+            reason.truncate(end);
+        }
+        Self { reason, line, column }
+    }
+}
+
+/// Whether bytes are one JSON value, and if not, where and why.
+pub fn check(bytes: &[u8]) -> Result<(), Fault> {
+    // Strings whose values nobody wants are passed over unread, so whether they
+    // are UTF-8 has to be seen to first.
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        Fault { reason: "it is not UTF-8".into(), line, column }
+    })?;
+    Ok(serde_json::from_str::<IgnoredAny>(text).map(|_| ())?)
 }
 
 /// Base64 with padding, in the usual alphabet.
@@ -154,7 +184,9 @@ mod tests {
 
     #[test]
     fn a_reason_is_told_without_its_place() {
-        let error = check(b"{\"a\":\n tru}").expect_err("no JSON");
-        assert_eq!((reason(&error).as_str(), error.line()), ("expected ident", 2));
+        let fault = |bytes: &[u8]| check(bytes).expect_err("no JSON").to_string();
+        assert_eq!(fault(b"{\"a\":\n tru}"), "expected ident at line 2 column 5");
+        assert_eq!(fault(b"[\n\"\xff\"]"), "it is not UTF-8 at line 2 column 2");
+        assert_eq!(fault(b"\xff"), "it is not UTF-8 at line 1 column 1");
     }
 }

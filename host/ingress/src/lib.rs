@@ -33,4 +33,4 @@ mod server;
 pub use admin::serve_admin;
 pub use entity::{RouteError, check_routes, serve_ingress};
 pub use limits::{AdminOptions, BodyLimits, ConnectionLimits, IngressOptions};
-pub use server::Served;
+pub use server::{Served, listen};

@@ -95,10 +95,11 @@ pub async fn read_json<S: Service, T: DeserializeOwned>(
 ) -> Answer<T> {
     let body = read_body(admin, request, admin.options.json_bytes_max).await?;
     serde_json::from_slice(&body.bytes).map_err(|error| {
-        Problem::bad_request("malformed-body", format!("the body can't be read: {error}"))
-            .with("reason", &json::reason(&error))
-            .with("line", &error.line())
-            .with("column", &error.column())
+        let fault = json::Fault::from(error);
+        Problem::bad_request("malformed-body", format!("the body can't be read: {fault}"))
+            .with("reason", &fault.reason)
+            .with("line", &fault.line)
+            .with("column", &fault.column)
     })
 }
 

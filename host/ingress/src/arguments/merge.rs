@@ -93,7 +93,7 @@ mod tests {
             r#"{"\u0073ku": "b"}"#,
             Err("sku is in the URL and in the body; give it in one of them"),
         );
-        check(r#"{"x": 1, "x": 2}"#, Err("a field is given twice at line 1 column 12"));
+        check(r#"{"x": 1, "x": 2}"#, Err("a field is given twice at line 1 column 16"));
         check("[1]", Err("the body must be a JSON object, as the URL adds fields to it"));
         check("1", Err("the body must be a JSON object, as the URL adds fields to it"));
     }

@@ -136,7 +136,17 @@ fn argument(
             })));
         }
         match arguments::of_query(query, &operation.fields).map_err(malformed_argument)? {
-            QueryArgument::Fields(more) => fields.extend(more),
+            QueryArgument::Fields(more) => {
+                for field in more {
+                    if fields.iter().any(|(name, _)| *name == field.0) {
+                        return Err(malformed_argument(ArgumentError(format!(
+                            "{} is in the path and in the query string; give it in one of them",
+                            field.0
+                        ))));
+                    }
+                    fields.push(field);
+                }
+            }
             QueryArgument::Whole(whole) if fields.is_empty() => {
                 return Ok(body.replaced(Bytes::from(whole)));
             }
@@ -148,7 +158,7 @@ fn argument(
         }
     } else if fields.is_empty() {
         if operation.takes_json && !body.bytes.is_empty() {
-            json::check(&body.bytes).map_err(|error| malformed_body(&error))?;
+            json::check(&body.bytes).map_err(|fault| malformed_body(&fault))?;
         }
         return Ok(body);
     }
@@ -156,11 +166,11 @@ fn argument(
     Ok(body.replaced(Bytes::from(merged)))
 }
 
-fn malformed_body(error: &serde_json::Error) -> Problem {
-    Problem::bad_request("malformed-body", format!("the body is not JSON: {error}"))
-        .with("reason", &json::reason(error))
-        .with("line", &error.line())
-        .with("column", &error.column())
+fn malformed_body(fault: &json::Fault) -> Problem {
+    Problem::bad_request("malformed-body", format!("the body is not JSON: {fault}"))
+        .with("reason", &fault.reason)
+        .with("line", &fault.line)
+        .with("column", &fault.column)
 }
 
 /// An argument that can't be made from what the URL says.

@@ -8,6 +8,7 @@
 
 mod activity;
 mod connection;
+mod listen;
 mod refusal;
 mod stream;
 
@@ -24,6 +25,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
+pub use self::listen::listen;
 use self::refusal::Refusals;
 use crate::ConnectionLimits;
 
@@ -152,10 +154,12 @@ fn concerns_one_client(error: &io::Error) -> bool {
 fn builder(limits: &ConnectionLimits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     let head_bytes_max = limits.head_bytes_max.max(8 << 10);
+    // Answers to pipelined requests are not gathered into one write: hyper's
+    // `pipeline_flush` can close with an answer unwritten, when a body was
+    // answered before all of it was read.
     builder
         .http1()
         .header_read_timeout(None)
-        .pipeline_flush(true)
         .max_buf_size(usize::try_from(head_bytes_max).unwrap_or(usize::MAX));
     builder
         .http2()

@@ -1,0 +1,17 @@
+//! The ingress and the admin API as clients see them: real sockets on loopback,
+//! and a house made of closures behind them.
+
+mod admin;
+mod arguments;
+mod bodies;
+mod connections;
+mod deploys;
+mod entities;
+mod events;
+mod failures;
+mod hostile;
+mod http2;
+mod idle;
+mod ids;
+mod shutdown;
+mod support;
