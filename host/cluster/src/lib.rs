@@ -3,5 +3,20 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod calls;
 mod catalog;
+mod clock;
+mod deployments;
+mod guests;
+mod history;
+mod node;
+mod partition;
+mod status;
+mod store;
 mod workers;
+
+pub use node::{Node, NodeOptions, NodeThreads, OpenError};
+// What a node's options are made of, so that those above need not know the rooms below.
+pub use stead_journal::{Disk, JournalOptions, RealDisk, RecoveryReport};
+pub use stead_partition::{EngineConfig, PlantedBug};
+pub use stead_sandbox::{Compiler, LoadLimits, SandboxOptions, compile_worker_main};

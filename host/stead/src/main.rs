@@ -29,6 +29,11 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    // A node runs itself with this one word to compile a component apart from
+    // its own memory. It is no verb: nobody else has a use for it.
+    if std::env::args_os().nth(1).is_some_and(|word| word == commands::COMPILE_WORKER) {
+        return stead_cluster::compile_worker_main(std::io::stdin(), std::io::stdout());
+    }
     let Cli { verb } = Cli::parse();
     let json = wants_json(&verb);
     match run(verb) {

@@ -7,6 +7,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
@@ -101,11 +102,16 @@ impl Blobs {
         if found == hash { Ok(Some(bytes)) } else { Err(BlobError::Damaged { path, found }) }
     }
 
-    /// Removes the components that nothing refers to any more; how many there were.
+    /// Removes the components that nothing refers to and that are older than
+    /// `age_min`: a younger one may be about to be deployed. How many there were.
     ///
     /// # Errors
     /// If the directory can't be read or a file not be removed.
-    pub fn retain(&self, wanted: impl Fn(ComponentHash) -> bool) -> Result<usize, BlobError> {
+    pub fn retain(
+        &self,
+        age_min: Duration,
+        wanted: impl Fn(ComponentHash) -> bool,
+    ) -> Result<usize, BlobError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             |source| BlobError::Io { path, source }
@@ -114,7 +120,9 @@ impl Blobs {
         for file in fs::read_dir(&self.directory).map_err(at(&self.directory))? {
             let path = file.map_err(at(&self.directory))?.path();
             let hash = path.file_stem().and_then(|stem| ComponentHash::parse(stem.to_str()?));
-            if hash.is_some_and(|hash| !wanted(hash)) {
+            let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+            let age = modified.map_err(at(&path))?.elapsed().unwrap_or_default();
+            if age >= age_min && hash.is_some_and(|hash| !wanted(hash)) {
                 fs::remove_file(&path).map_err(at(&path))?;
                 removed += 1;
             }
@@ -168,7 +176,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let blobs = Blobs::open(directory.path()).expect("blobs");
         let (kept, dropped) = (blobs.put(b"a").expect("a"), blobs.put(b"b").expect("b"));
-        assert_eq!(blobs.retain(|hash| hash == kept).expect("retained"), 1);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(blobs.retain(hour, |_| false).expect("retained"), 0, "they are young");
+        assert_eq!(blobs.retain(Duration::ZERO, |hash| hash == kept).expect("retained"), 1);
         assert!(blobs.get(kept).expect("read").is_some());
         assert!(blobs.get(dropped).expect("read").is_none());
     }

@@ -17,3 +17,6 @@ pub mod rollback;
 pub mod snapshot;
 pub mod status;
 pub mod undeploy;
+
+/// The word with which a node runs itself to compile a component.
+pub const COMPILE_WORKER: &str = "compile-worker";

@@ -8,6 +8,8 @@ mod signals;
 
 use std::net::SocketAddr;
 
+use stead_cluster::Node;
+use stead_ingress::{serve_admin, serve_ingress};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 pub use open_files::raise as raise_open_files;
@@ -59,10 +61,51 @@ pub async fn run_node(
     // recover its journal to find that out.
     let ingress = listen("ingress.listen", config.ingress.listen).await?;
     let admin = listen("admin.listen", config.admin.listen).await?;
-    let (_, _) =
+    let options = options::node(&config)?;
+    let opened = tokio::task::spawn_blocking(move || Node::open(options)).await;
+    let (node, threads) = opened
+        .map_err(|error| Failure::failed(format!("the node could not be opened: {error}")))?
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let addresses = (local_address(&ingress)?, local_address(&admin)?);
+    let (ingress_options, admin_options) =
         (options::ingress(&config, open_files_max), options::admin(&config, open_files_max));
-    let _ = (ready, stop, ingress, admin);
-    Err(Failure::failed("the rooms are not wired yet"))
+    let servers = {
+        let (on_ingress, on_admin) = (stop.clone(), stop.clone());
+        let ingress = serve_ingress(ingress, node.clone(), ingress_options, async move {
+            on_ingress.asked().await;
+        });
+        let admin = serve_admin(admin, node.clone(), admin_options, async move {
+            on_admin.asked().await;
+        });
+        (tokio::spawn(ingress), tokio::spawn(admin))
+    };
+    ready(Ready { ingress: addresses.0, admin: addresses.1 });
+    stop.asked().await;
+    // The servers finish what they accepted, then the partitions what they took.
+    for server in [servers.0, servers.1] {
+        if let Err(error) = server.await {
+            tracing::error!(%error, "a server ended badly");
+        }
+    }
+    if !node.drain(config.node.stop_timeout).await {
+        tracing::warn!("not all accepted work was finished in time; what was acknowledged is kept");
+    }
+    drop(node);
+    let closed = tokio::task::spawn_blocking(move || threads.close()).await;
+    match closed {
+        Ok(Ok(())) => {
+            tracing::info!("stopped; the stores are closed");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Failure::failed(format!("the stores could not be closed: {error}"))),
+        Err(error) => Err(Failure::failed(format!("the stores could not be closed: {error}"))),
+    }
+}
+
+fn local_address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener
+        .local_addr()
+        .map_err(|error| Failure::failed(format!("a socket has no address: {error}")))
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {

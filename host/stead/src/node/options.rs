@@ -1,8 +1,17 @@
 //! From settings to what the rooms below want to be told.
 
+use std::{path::Path, process::Command, sync::Arc};
+
+use stead_cluster::{
+    Compiler, EngineConfig, JournalOptions, LoadLimits, NodeOptions, RealDisk, SandboxOptions,
+};
 use stead_ingress::{AdminOptions, BodyLimits, ConnectionLimits, IngressOptions};
 
-use crate::config::{ByteSize, NodeConfig, span};
+use crate::{
+    commands::COMPILE_WORKER,
+    config::{ByteSize, NodeConfig, span},
+    failure::Failure,
+};
 
 /// What the entity endpoints allow.
 pub fn ingress(config: &NodeConfig, open_files_max: u64) -> IngressOptions {
@@ -25,6 +34,69 @@ pub fn admin(config: &NodeConfig, open_files_max: u64) -> AdminOptions {
         component_bytes_max: config.admin.component_size_max.as_usize(),
         followers_max: count(config.admin.followers_max),
         ..AdminOptions::default()
+    }
+}
+
+/// How the node itself is opened.
+pub fn node(config: &NodeConfig) -> Result<NodeOptions, Failure> {
+    let directory = &config.node.data;
+    let disk = RealDisk::open(&directory.join("journal")).map_err(|error| {
+        Failure::failed(format!("{}: {error}", directory.display()))
+            .hint("is another node running on this data directory?")
+    })?;
+    Ok(NodeOptions {
+        directory: directory.clone(),
+        disk: Arc::new(disk),
+        journal: journal(config),
+        sandbox: sandbox(config, directory),
+        engine: engine(config),
+        workers: config.worker_threads(),
+    })
+}
+
+fn journal(config: &NodeConfig) -> JournalOptions {
+    JournalOptions {
+        partitions: config.partitions(),
+        segment_bytes: config.journal.segment_size.0,
+        checkpoint_age_ms: span::as_ms(config.journal.checkpoint_age),
+        checkpoint_bytes: config.journal.checkpoint_size.0,
+        cache_bytes: config.memory.store_caches.as_usize(),
+        verify: config.journal.verify_on_start,
+        ..JournalOptions::default()
+    }
+}
+
+fn sandbox(config: &NodeConfig, directory: &Path) -> SandboxOptions {
+    let mut options = SandboxOptions::new(config.guest_limits());
+    options.load = LoadLimits {
+        component_bytes_max: config.admin.component_size_max.as_usize(),
+        ..LoadLimits::default()
+    };
+    options.cache_dir = Some(directory.join("compiled"));
+    // Compiling is bounded in memory and time by being another process.
+    options.compiler = Compiler::Child(Arc::new(|| {
+        let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+        let mut command = Command::new(program);
+        command.arg(COMPILE_WORKER);
+        command
+    }));
+    options
+}
+
+fn engine(config: &NodeConfig) -> EngineConfig {
+    let partitions = u64::from(config.node.partitions);
+    // Entities don't spread quite evenly; an eighth more is room for that.
+    let live = config.entities.live_max.div_ceil(partitions);
+    EngineConfig {
+        entity_waiting_max: count(config.entities.mailbox_max),
+        waiting_max: count(config.entities.partition_mailbox_max),
+        live_max: usize::try_from(live + live / 8).unwrap_or(usize::MAX),
+        memory_bytes_max: config.memory.guests_max.as_usize()
+            / usize::from(config.node.partitions).max(1),
+        idle_ms_max: span::as_ms(config.entities.idle_timeout),
+        snapshot_bytes_max: config.guests.snapshot_size_max.as_usize(),
+        requests: config.request_limits(),
+        ..EngineConfig::default()
     }
 }
 

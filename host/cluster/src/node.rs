@@ -1,0 +1,499 @@
+//! A node: the rooms below, opened together, and the way of a call through them.
+
+use std::{
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use stead_journal::{Disk, Journal, JournalError, JournalEvents, JournalOptions, RecoveryReport};
+use stead_model::{
+    Address, ComponentHash, EntityId, EntityType, GuestLimits, LogIndex, Manifest, PartitionCount,
+    PartitionId, RequestId, SequenceNumber, TimestampMs, TypeVersion,
+};
+use stead_partition::{Answer, AppendFailure, Deployment, EngineConfig};
+use stead_sandbox::{Sandbox, SandboxOptions, worker_stack_bytes};
+
+use crate::{
+    api::{
+        CallError, CommandCall, CommandReply, ComponentInfo, DeployError, DeployedType,
+        EntityStatus, EventPage, NodeStatus, QueryCall, Service, SnapshotView, VersionInfo,
+    },
+    calls::{Asked, unavailable},
+    catalog::{Blobs, CatalogStore},
+    clock,
+    deployments::{self, Deployments},
+    guests::TypeCode,
+    history,
+    partition::{Change, Partition, Request},
+    status,
+    workers::{RunQueue, Workers},
+};
+
+/// How often partitions with something in memory get a turn for time's sake.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How a node is opened.
+pub struct NodeOptions {
+    /// Where catalog, components and compilations are kept.
+    pub directory: PathBuf,
+    /// Where the journal is kept.
+    pub disk: Arc<dyn Disk>,
+    /// How the journal is kept.
+    pub journal: JournalOptions,
+    /// How guests are kept.
+    pub sandbox: SandboxOptions,
+    /// What each partition's engine may use.
+    pub engine: EngineConfig,
+    /// Threads for guests; 0 for one for each core.
+    pub workers: usize,
+}
+
+/// Why a node can't be opened. Each says what and where.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal can't be.
+    #[error("the journal can't be opened: {0}")]
+    Journal(#[from] JournalError),
+    /// The catalog or the components can't be.
+    #[error("the catalog can't be opened: {0}")]
+    Catalog(String),
+    /// The sandbox can't be set up.
+    #[error("{0}")]
+    Sandbox(#[from] stead_sandbox::SandboxError),
+    /// The system can't give what is needed.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A node. Cheap to clone; all clones are the same node.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    partitions: RunQueue<Partition>,
+    count: PartitionCount,
+    journal: Journal,
+    deployments: Deployments,
+    identity: String,
+    incidents: String,
+    started_at: TimestampMs,
+    recovery: RecoveryReport,
+    stopping: AtomicBool,
+    caller_patience: Duration,
+    _sandbox: Arc<Sandbox>,
+}
+
+/// The node's threads; they end when it is dropped.
+pub struct NodeThreads {
+    node: Node,
+    _workers: Workers<Partition>,
+    ticker: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Passes on to the partitions how far the journal has come.
+struct Bridge(OnceLock<RunQueue<Partition>>);
+
+impl Bridge {
+    fn with(&self, id: PartitionId, tell: impl FnOnce(&Partition)) {
+        let Some(queue) = self.0.get() else { return };
+        let at = usize::from(id.get());
+        if let Some(partition) = queue.task(at) {
+            tell(partition);
+            queue.schedule(at);
+        }
+    }
+}
+
+impl JournalEvents for Bridge {
+    fn durable(&self, partition: PartitionId, through: LogIndex) {
+        self.with(partition, |partition| partition.durable(through));
+    }
+
+    fn applied(&self, partition: PartitionId, through: LogIndex) {
+        self.with(partition, |partition| partition.applied(through));
+    }
+
+    fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError) {
+        let failure = if error.is_full() {
+            AppendFailure::Full(error.to_string())
+        } else {
+            AppendFailure::Lost(error.to_string())
+        };
+        self.with(partition, |partition| partition.failed(from, failure));
+    }
+}
+
+impl Node {
+    /// Opens a node: recovers the journal, loads what is deployed, starts the
+    /// threads. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// The first thing that can't be opened; nothing is left running.
+    pub fn open(options: NodeOptions) -> Result<(Self, NodeThreads), OpenError> {
+        let limits: GuestLimits = options.sandbox.limits.clone();
+        let count = options.journal.partitions;
+        let patience = Duration::from_millis(options.engine.requests.deadline_ms_max);
+        std::fs::create_dir_all(&options.directory).map_err(|source| OpenError::System {
+            what: "the data directory can't be created",
+            source,
+        })?;
+        let sandbox = Arc::new(Sandbox::new(options.sandbox)?);
+        let bridge = Arc::new(Bridge(OnceLock::new()));
+        let events: Arc<dyn JournalEvents> = Arc::clone(&bridge) as _;
+        let (journal, recovery) = Journal::open(options.disk, options.journal, events)?;
+        let catalog_error = |error: &dyn std::fmt::Display| OpenError::Catalog(error.to_string());
+        let blobs = Blobs::open(&options.directory.join("components"))
+            .map_err(|error| catalog_error(&error))?;
+        let catalog = CatalogStore::open(&options.directory.join("catalog.redb"))
+            .map_err(|error| catalog_error(&error))?;
+        let (deployments, services) = Deployments::open(Arc::clone(&sandbox), blobs, catalog);
+        let partitions = count
+            .all()
+            .map(|id| Partition::new(id, journal.clone(), options.engine.clone()))
+            .collect();
+        let partitions = RunQueue::new(partitions);
+        // It is set once, here.
+        let _ = bridge.0.set(partitions.clone());
+        let identity = journal.node_id();
+        let inner = Inner {
+            incidents: format!("{}-{:x}", identity.get(..8).unwrap_or("node"), clock::now().get()),
+            partitions: partitions.clone(),
+            count,
+            journal,
+            deployments,
+            identity,
+            started_at: clock::now(),
+            recovery,
+            stopping: AtomicBool::new(false),
+            caller_patience: patience,
+            _sandbox: sandbox,
+        };
+        let node = Self(Arc::new(inner));
+        for service in services {
+            node.tell(&deployments::Change::Deployed(service));
+        }
+        let threads = match options.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            threads => threads,
+        };
+        let failed = |source| OpenError::System { what: "a thread can't be started", source };
+        let workers =
+            partitions.start(threads, worker_stack_bytes(&limits)).map_err(failed)?;
+        let ticker = std::thread::Builder::new()
+            .name("stead-ticker".into())
+            .spawn({
+                let node = node.clone();
+                move || node.tick()
+            })
+            .map_err(failed)?;
+        let threads = NodeThreads { node: node.clone(), _workers: workers, ticker: Some(ticker) };
+        Ok((node, threads))
+    }
+
+    /// What recovery did when the node was opened.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.0.recovery
+    }
+
+    /// Takes no more requests, and waits until those that were taken are
+    /// finished, or the time is up. Whether all were.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.0.stopping.store(true, Ordering::Release);
+        for (at, partition) in self.0.partitions.tasks().enumerate() {
+            partition.change(Change::Drain);
+            self.0.partitions.schedule(at);
+        }
+        let until = Instant::now() + patience;
+        loop {
+            if self.0.partitions.tasks().all(Partition::is_idle) {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn tick(&self) {
+        while !self.0.stopping.load(Ordering::Acquire) {
+            std::thread::park_timeout(TICK);
+            for (at, partition) in self.0.partitions.tasks().enumerate() {
+                if partition.wants_ticks() {
+                    self.0.partitions.schedule(at);
+                }
+            }
+        }
+    }
+
+    /// Tells all partitions of a change.
+    fn tell(&self, change: &deployments::Change) {
+        let change = match change {
+            deployments::Change::Deployed(service) => {
+                let deployed = &service.deployed;
+                Change::Deploy(Deployment {
+                    entity_type: deployed.manifest.entity_type.clone(),
+                    version: deployed.version,
+                    component: TypeCode {
+                        component: service.component.clone(),
+                        entity_type: deployed.manifest.entity_type.clone(),
+                    },
+                    description: Arc::new(deployed.description.clone()),
+                    manifest: Arc::new(deployed.manifest.clone()),
+                })
+            }
+            deployments::Change::Undeployed(entity_type) => Change::Undeploy(entity_type.clone()),
+        };
+        for (at, partition) in self.0.partitions.tasks().enumerate() {
+            partition.change(change.clone());
+            self.0.partitions.schedule(at);
+        }
+    }
+
+    fn partition(&self, address: &Address) -> Result<(usize, &Partition), CallError> {
+        let at = usize::from(self.0.count.partition_of(address).get());
+        match self.0.partitions.task(at) {
+            Some(partition) => Ok((at, partition)),
+            None => Err(unavailable("the entity's partition is not on this node")),
+        }
+    }
+
+    /// Puts a request to its partition and waits for the answer until a deadline.
+    async fn ask(
+        &self,
+        asked: &Asked<'_>,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Answer, CallError> {
+        if self.0.stopping.load(Ordering::Acquire) {
+            return Err(unavailable("the node is stopping"));
+        }
+        if let Some(why) = self.0.deployments.problem(&asked.address.entity_type) {
+            return Err(unavailable(why));
+        }
+        let (at, partition) = self.partition(asked.address)?;
+        let receiver = partition.ask(request).map_err(|answer| asked.error(answer))?;
+        self.0.partitions.schedule(at);
+        match tokio::time::timeout_at(deadline.into(), receiver).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(asked.outcome_unknown("the partition stopped serving".into())),
+            Err(_) => Err(asked.outcome_unknown("the deadline passed".into())),
+        }
+    }
+
+    fn asked<'a>(&'a self, address: &'a Address, what: &'static str) -> Asked<'a> {
+        Asked { address, what, name: "", request: None, incidents: &self.0.incidents }
+    }
+
+    /// Runs what blocks on a thread that may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, DeployError> + Send + 'static,
+    ) -> Result<T, DeployError> {
+        if self.0.stopping.load(Ordering::Acquire) {
+            return Err(DeployError::Stopping);
+        }
+        let node = self.clone();
+        match tokio::task::spawn_blocking(move || work(&node)).await {
+            Ok(result) => result,
+            Err(error) => Err(DeployError::Storage(format!("the work was broken off: {error}"))),
+        }
+    }
+
+    /// Reads what the store shows, on a thread that may block.
+    async fn reading<T: Send + 'static>(
+        &self,
+        address: &Address,
+        read: impl FnOnce(&stead_journal::StoreReader) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let (_, partition) = self.partition(address)?;
+        let reader = match tokio::time::timeout(self.0.caller_patience, partition.settled()).await {
+            Ok(reader) => reader,
+            Err(_) => return Err(unavailable("the store is behind the log")),
+        };
+        history::read(move || read(&reader)).await
+    }
+}
+
+impl Service for Node {
+    async fn command(&self, call: CommandCall) -> Result<CommandReply, CallError> {
+        let (request, fresh) = match &call.request {
+            Some(request) => (request.clone(), false),
+            None => (RequestId::mint(clock::now(), rand::random()), true),
+        };
+        let (address, name, deadline) = (call.address.clone(), call.name.clone(), call.deadline);
+        let asked = Asked {
+            name: &name,
+            request: Some(&request),
+            ..self.asked(&address, "command")
+        };
+        let sent = Request::Command(call, request.clone(), fresh);
+        let answer = self.ask(&asked, sent, deadline).await?;
+        asked.command_reply(answer)
+    }
+
+    async fn query(&self, call: QueryCall) -> Result<Vec<u8>, CallError> {
+        let (address, name, deadline) = (call.address.clone(), call.name.clone(), call.deadline);
+        let asked = Asked { name: &name, ..self.asked(&address, "query") };
+        let answer = self.ask(&asked, Request::Query(call), deadline).await?;
+        asked.query_reply(answer)
+    }
+
+    fn types(&self) -> Arc<Vec<Arc<DeployedType>>> {
+        self.0.deployments.types()
+    }
+
+    fn versions(&self, entity_type: &EntityType) -> Result<Vec<VersionInfo>, DeployError> {
+        self.0.deployments.versions(entity_type)
+    }
+
+    async fn upload(&self, component: bytes::Bytes) -> Result<ComponentInfo, DeployError> {
+        self.blocking(move |node| node.0.deployments.upload(&component)).await
+    }
+
+    async fn deploy(
+        &self,
+        component: ComponentHash,
+        manifest: Manifest,
+    ) -> Result<Arc<DeployedType>, DeployError> {
+        self.blocking(move |node| {
+            node.0
+                .deployments
+                .deploy(component, manifest, clock::now(), |change| node.tell(&change))
+        })
+        .await
+    }
+
+    async fn rollback(
+        &self,
+        entity_type: EntityType,
+        version: TypeVersion,
+    ) -> Result<Arc<DeployedType>, DeployError> {
+        self.blocking(move |node| {
+            node.0.deployments.rollback(&entity_type, version, |change| node.tell(&change))
+        })
+        .await
+    }
+
+    async fn undeploy(&self, entity_type: EntityType) -> Result<(), DeployError> {
+        self.blocking(move |node| {
+            node.0.deployments.undeploy(&entity_type, |change| node.tell(&change))
+        })
+        .await
+    }
+
+    async fn events(
+        &self,
+        address: Address,
+        range: RangeInclusive<u64>,
+        count_max: usize,
+    ) -> Result<EventPage, CallError> {
+        let of = address.clone();
+        self.reading(&of, move |reader| history::page(reader, &address, &range, count_max)).await
+    }
+
+    async fn events_after(&self, address: Address, _after: SequenceNumber) {
+        let Ok((_, partition)) = self.partition(&address) else { return };
+        let _ = tokio::time::timeout(Duration::from_secs(1), partition.goes_on()).await;
+    }
+
+    async fn snapshot(&self, address: Address) -> Result<Option<SnapshotView>, CallError> {
+        let of = address.clone();
+        self.reading(&of, move |reader| history::newest_snapshot(reader, &address)).await
+    }
+
+    async fn take_snapshot(&self, address: Address) -> Result<SnapshotView, CallError> {
+        let asked = self.asked(&address, "snapshot");
+        let deadline = Instant::now() + self.0.caller_patience;
+        let request = Request::TakeSnapshot(address.clone());
+        match self.ask(&asked, request, deadline).await? {
+            Answer::SnapshotStored(_) => {}
+            answer => return Err(asked.error(answer)),
+        }
+        let stored = self.snapshot(address.clone()).await?;
+        stored.ok_or_else(|| unavailable("the entity's life ended meanwhile"))
+    }
+
+    async fn inspect(&self, address: Address) -> Result<EntityStatus, CallError> {
+        let asked = self.asked(&address, "entity");
+        let deadline = Instant::now() + self.0.caller_patience;
+        let answer = self.ask(&asked, Request::Inspect(address.clone()), deadline).await?;
+        let inspection = asked.inspection(answer)?;
+        let of = address.clone();
+        let (record, snapshot) =
+            self.reading(&of, move |reader| history::standing(reader, &address)).await?;
+        let partition = self.0.count.partition_of(&of).get();
+        Ok(status::entity(&of, partition, inspection, record, snapshot))
+    }
+
+    async fn entities(
+        &self,
+        entity_type: EntityType,
+        after: Option<EntityId>,
+        count_max: usize,
+    ) -> Result<Vec<EntityId>, CallError> {
+        let mut readers = Vec::new();
+        for partition in self.0.partitions.tasks() {
+            let settled = tokio::time::timeout(self.0.caller_patience, partition.settled()).await;
+            readers.push(settled.map_err(|_| unavailable("the store is behind the log"))?);
+        }
+        history::read(move || history::entities(&readers, &entity_type, after.as_ref(), count_max))
+            .await
+    }
+
+    fn status(&self) -> NodeStatus {
+        let inner = &*self.0;
+        let problems = inner.deployments.problems();
+        let stopping = inner.stopping.load(Ordering::Acquire);
+        status::node(
+            &status::Facts {
+                identity: &inner.identity,
+                started_at: inner.started_at,
+                recovery: &inner.recovery,
+                journal: inner.journal.status(),
+                partitions: inner.count,
+                types: inner.deployments.types().len(),
+                stopping,
+                problems,
+            },
+            inner.partitions.tasks().map(Partition::counters),
+        )
+    }
+}
+
+impl NodeThreads {
+    /// Ends the threads and closes the stores, so that the next start has
+    /// nothing to recover. Call [`Node::drain`] first.
+    ///
+    /// # Errors
+    /// If a store could not be closed; what was acknowledged is in the log.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        self.end();
+        self.node.0.journal.close()
+    }
+
+    fn end(&mut self) {
+        self.node.0.stopping.store(true, Ordering::Release);
+        if let Some(ticker) = self.ticker.take() {
+            ticker.thread().unpark();
+            let _ = ticker.join();
+        }
+    }
+}
+
+impl Drop for NodeThreads {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
