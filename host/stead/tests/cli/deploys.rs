@@ -32,7 +32,7 @@ fn text(path: &Path) -> &str {
 }
 
 fn info() -> Prepared {
-    let description = deployed(&hash())["description"].clone();
+    let description = deployed(&hash()).get("description").cloned();
     Prepared::json(
         201,
         &json!({"component": hash(), "bytes": COMPONENT.len(), "description": description}),

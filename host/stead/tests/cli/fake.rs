@@ -57,17 +57,16 @@ impl Prepared {
 
     /// A problem.
     pub fn problem(status: u16, kind: &str, members: &[(&str, Value)]) -> Self {
-        let mut body = serde_json::json!({
-            "type": format!("urn:stead:problem:{kind}"),
-            "title": "A title",
-            "status": status,
-            "code": kind,
-            "detail": "A detail.",
-        });
-        for (name, value) in members {
-            body[*name] = value.clone();
+        let mut body = serde_json::Map::new();
+        body.insert("type".into(), format!("urn:stead:problem:{kind}").into());
+        for (name, value) in [("title", "A title"), ("code", kind), ("detail", "A detail.")] {
+            body.insert(name.into(), value.into());
         }
-        Self::json(status, &body)
+        body.insert("status".into(), status.into());
+        for (name, value) in members {
+            body.insert((*name).into(), value.clone());
+        }
+        Self::json(status, &Value::Object(body))
     }
 
     /// Bytes as they are, over whatever time they take.
