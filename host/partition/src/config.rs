@@ -9,6 +9,8 @@ pub struct EngineConfig {
     pub entity_waiting_max: usize,
     /// The most requests that wait in the partition.
     pub waiting_max: usize,
+    /// The most answers that wait for a commit; with more, requests wait instead.
+    pub held_max: usize,
     /// The most outcomes in one batch.
     pub batch_items_max: usize,
     /// The most bytes in one batch, but for a last outcome that goes over.
@@ -55,6 +57,7 @@ impl Default for EngineConfig {
         Self {
             entity_waiting_max: 1_024,
             waiting_max: 16_384,
+            held_max: 16_384,
             batch_items_max: 512,
             batch_bytes_max: 4 << 20,
             in_flight_max: 4,

@@ -146,8 +146,16 @@ impl<G: Guests> Engine<G> {
             through: record.last_sequence,
         };
         let (component, store) = (&kind.deployment.component, ports.store);
-        match replay::begin(&mut self.instances, ports.guests, store, component, instance, &wanted)
-        {
+        let (instances, guests, mut faults) = (&mut self.instances, &mut *ports.guests, Vec::new());
+        let begun =
+            replay::begin(instances, guests, store, component, instance, &wanted, &mut faults);
+        // A restore that traps must not take its neighbours down at each activation.
+        let address = entity.address.clone();
+        for fault in faults {
+            self.incident(&address, &fault);
+            self.keep_apart_after(&address, &fault, step);
+        }
+        match begun {
             Ok(replay) => self.advance(slot, replay, ports, step),
             Err(error) => self.unreadable(slot, error, step),
         }
@@ -188,10 +196,8 @@ impl<G: Guests> Engine<G> {
                 self.queued.push_back(slot);
             }
             Err(error) => {
-                if let ReplayError::Unreadable(_) = error {
-                    let (instance, handle) = (replay.instance, replay.entity);
-                    self.release(instance, handle, ports);
-                }
+                // After a fault the instance is gone, and there is nothing to give back.
+                self.release(replay.instance, replay.entity, ports);
                 self.unreadable(slot, error, step);
             }
         }
@@ -244,7 +250,7 @@ impl<G: Guests> Engine<G> {
         let address = entity.address.clone();
         let (reason, fault) = match error {
             ReplayError::Guest(fault) => {
-                self.instances.quarantine(&address, step.now.plus_ms(self.config.quarantine_ms));
+                self.keep_apart_after(&address, &fault, step);
                 let incident = self.incident(&address, &fault);
                 (fault.to_string(), Some((incident, fault)))
             }

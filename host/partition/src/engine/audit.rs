@@ -9,11 +9,11 @@
 //! they can do harm. It costs one more fold of each event. What can't be found is
 //! code that says the same untruth every time; it harms its own entities only.
 
-use stead_model::{Address, Item, SequenceNumber, SnapshotItem, TypeVersion};
+use stead_model::{Address, EntityType, Item, SequenceNumber, SnapshotItem, TypeVersion};
 
 use super::{
     Engine, Ports, Step,
-    entities::Slot,
+    entities::{Phase, Slot},
     replay::{self, Crossing, Replay, ReplayError, Wanted},
 };
 use crate::{
@@ -207,7 +207,9 @@ impl<G: Guests> Engine<G> {
                     through: audit.sequence,
                 };
                 let (instances, store) = (&mut self.instances, ports.store);
-                replay::begin(instances, ports.guests, store, &component, instance, &wanted)
+                // A snapshot before that can't be restored is no fault of this one.
+                let (guests, faults) = (&mut *ports.guests, &mut Vec::new());
+                replay::begin(instances, guests, store, &component, instance, &wanted, faults)
                     .map_err(failed)?
             }
         };
@@ -262,14 +264,17 @@ impl<G: Guests> Engine<G> {
             .types
             .get(&audit.address.entity_type)
             .and_then(|kind| kind.deployment.manifest.retention.events_behind_snapshot);
-        let drop_events_through = retention
-            .map(|kept| SequenceNumber(audit.sequence.get().saturating_sub(kept)))
-            .filter(|through| through.get() > 0);
         let bytes = audit.state.len() + audit.address.id.as_str().len();
         let slot = self.entities.find_or_add(&audit.address);
-        if let Some(entity) = self.entities.get_mut(slot) {
-            entity.touched = self.batches.open_number();
-        }
+        let Some(entity) = self.entities.get_mut(slot) else { return };
+        entity.touched = self.batches.open_number();
+        // A replay that is on its way from further back still needs the events;
+        // the next snapshot drops them.
+        let needed = matches!(entity.phase, Phase::Replaying(_));
+        let drop_events_through = retention
+            .filter(|_| !needed)
+            .map(|kept| SequenceNumber(audit.sequence.get().saturating_sub(kept)))
+            .filter(|through| through.get() > 0);
         let item = SnapshotItem {
             address: audit.address,
             version: audit.version,
@@ -315,6 +320,25 @@ impl<G: Guests> Engine<G> {
             let why = format!("the state can't be replayed exactly: {why}");
             step.answer(ticket, Answer::SnapshotRefused(why));
         }
+    }
+
+    /// Drops the audit without a verdict if it is of this type.
+    pub(super) fn abandon_audit_of(
+        &mut self,
+        entity_type: &EntityType,
+        why: &'static str,
+        step: &mut Step<'_>,
+    ) {
+        if self.audit.as_ref().is_some_and(|audit| audit.address.entity_type == *entity_type) {
+            self.abandon_audit(why, step);
+        }
+    }
+
+    /// Whether somebody waits for the audit, and it for the store.
+    pub(super) fn audit_is_awaited(&self) -> bool {
+        self.audit
+            .as_ref()
+            .is_some_and(|audit| audit.ticket.is_some() && !self.batches.is_applied(audit.needs))
     }
 
     /// Drops the audit without a verdict.

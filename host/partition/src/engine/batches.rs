@@ -39,6 +39,8 @@ pub struct Batches {
     in_flight: VecDeque<Batch>,
     /// Committed, not applied; oldest first.
     unapplied: VecDeque<Batch>,
+    /// Answers that wait, in all batches.
+    held: usize,
     committed: BatchNumber,
     applied: BatchNumber,
     recent: HashMap<(Address, RequestId), RecentReply>,
@@ -52,6 +54,7 @@ impl Default for Batches {
             bytes: 0,
             in_flight: VecDeque::new(),
             unapplied: VecDeque::new(),
+            held: 0,
             committed: BatchNumber(0),
             applied: BatchNumber(0),
             recent: HashMap::new(),
@@ -75,6 +78,11 @@ impl Batches {
 
     pub fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// How many answers wait for a commit.
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     pub fn is_applied(&self, batch: BatchNumber) -> bool {
@@ -127,6 +135,7 @@ impl Batches {
             found.expect("a batch is open, in flight or committed")
         };
         held.answers.push((ticket, answer));
+        self.held += 1;
         None
     }
 
@@ -157,6 +166,7 @@ impl Batches {
             self.unapplied.push_back(batch);
         }
         self.committed = self.committed.max(through);
+        self.held -= answers.len();
         answers
     }
 
@@ -188,6 +198,7 @@ impl Batches {
         self.forget(open, &mut answers);
         self.items.clear();
         self.bytes = 0;
+        self.held -= answers.len();
         let before = self.in_flight.back().map_or(self.committed, |batch| batch.number);
         (answers, before)
     }

@@ -29,7 +29,7 @@ impl<G: Guests> Engine<G> {
             known.map(|kind| (kind.snapshots_off, kind.without_snapshots)).unwrap_or_default();
         if !same_code {
             self.instances.discard_type(&entity_type);
-            self.abandon_audit("the type was deployed anew meanwhile", step);
+            self.abandon_audit_of(&entity_type, "the type was deployed anew meanwhile", step);
         }
         let kind = Type { deployment, snapshots_off, without_snapshots };
         self.types.insert(entity_type.clone(), kind);
@@ -40,7 +40,7 @@ impl<G: Guests> Engine<G> {
     pub(super) fn undeploy(&mut self, entity_type: &EntityType, step: &mut Step<'_>) {
         self.types.remove(entity_type);
         self.instances.discard_type(entity_type);
-        self.abandon_audit("the type was undeployed meanwhile", step);
+        self.abandon_audit_of(entity_type, "the type was undeployed meanwhile", step);
         self.reconsider(entity_type);
     }
 
@@ -97,6 +97,8 @@ impl<G: Guests> Engine<G> {
             }
             self.wake(slot);
         }
+        // What they waited to see applied may be among what was lost.
+        self.queued.append(&mut self.awaiting_store);
         if let AppendFailure::Lost(why) = failure {
             self.lost = Some(why.clone());
             self.answer_all_waiting(why, step);

@@ -120,17 +120,29 @@ impl<G: Guests> Instances<G> {
         self.shared.remove(entity_type);
     }
 
-    /// Throws the shared instance with the most memory away; whether there was one.
-    pub fn discard_largest_shared(&mut self, guests: &G) -> bool {
+    /// Throws the shared instance with the most memory away.
+    pub fn discard_largest_shared(&mut self, guests: &G) {
         let shared = self.instances.iter().filter(|(_, instance)| instance.owner.is_none());
         let largest = shared.max_by_key(|(_, instance)| guests.memory_bytes(&instance.guests));
-        match largest.map(|(&id, _)| id) {
-            Some(id) => {
-                self.discard(id);
-                true
-            }
-            None => false,
+        if let Some(id) = largest.map(|(&id, _)| id) {
+            self.discard(id);
         }
+    }
+
+    /// Whether an instance is an entity's own.
+    pub fn is_own(&self, id: InstanceId) -> bool {
+        self.instances.get(&id).is_some_and(|instance| instance.owner.is_some())
+    }
+
+    /// The linear memory of one instance, in bytes.
+    pub fn memory_bytes_of(&self, id: InstanceId, guests: &G) -> usize {
+        self.instances.get(&id).map_or(0, |instance| guests.memory_bytes(&instance.guests))
+    }
+
+    /// The linear memory of the shared instances, in bytes.
+    pub fn shared_memory_bytes(&self, guests: &G) -> usize {
+        let shared = self.instances.values().filter(|instance| instance.owner.is_none());
+        shared.map(|instance| guests.memory_bytes(&instance.guests)).sum()
     }
 
     /// The linear memory of all instances, in bytes.

@@ -1,10 +1,10 @@
-//! Letting activations go: after a fault, when they are idle, when there are
-//! too many or they take too much memory. The journal has all that they know.
+//! Letting activations go, after a fault above all. The journal has all that
+//! they know.
 
-use stead_model::{Address, TimestampMs};
+use stead_model::Address;
 
 use super::{
-    Engine, MEMORY_LOOK_EVERY_MS, Ports, SWEEP_EVERY_MS, SWEPT_AT_ONCE, Step,
+    Engine, Ports, Step,
     entities::{Phase, Slot},
     instances::InstanceId,
 };
@@ -38,13 +38,32 @@ impl<G: Guests> Engine<G> {
                 if let Some(instance) = self.live_instance(slot) {
                     self.instances.discard(instance);
                 }
-                let until = step.now.plus_ms(self.config.quarantine_ms);
-                self.instances.quarantine(&address, until);
             }
         }
+        self.keep_apart_after(&address, &fault, step);
         self.let_go(slot, ports);
         if let Some(ticket) = ticket {
             step.answer(ticket, Answer::Fault { incident, fault });
+        }
+    }
+
+    /// Keeps an entity in an instance of its own for a while if the fault was its
+    /// own doing. The host's troubles would only grow with more instances.
+    pub(super) fn keep_apart_after(
+        &mut self,
+        address: &Address,
+        fault: &GuestFault,
+        step: &Step<'_>,
+    ) {
+        match fault {
+            GuestFault::Trap(_)
+            | GuestFault::Deadline(_)
+            | GuestFault::Memory(_)
+            | GuestFault::Stack => {
+                let until = step.now.plus_ms(self.config.quarantine_ms);
+                self.instances.quarantine(address, until);
+            }
+            GuestFault::Refused(_) | GuestFault::Host(_) => {}
         }
     }
 
@@ -77,69 +96,6 @@ impl<G: Guests> Engine<G> {
         if let Err(fault) = ports.guests.release(place, handle) {
             tracing::warn!(%fault, "an instance failed as it let an entity go");
             self.instances.discard(instance);
-        }
-    }
-
-    /// Looks at some of the entities, and lets those go that are not needed.
-    pub(super) fn sweep<S: StoreReader>(&mut self, now: TimestampMs, ports: &mut Ports<'_, G, S>) {
-        if now.get().abs_diff(self.swept_at.get()) < SWEEP_EVERY_MS {
-            return;
-        }
-        self.swept_at = now;
-        self.instances.release_quarantined(now);
-        self.look_at_memory(now, ports);
-        for _ in 0..SWEPT_AT_ONCE.min(self.entities.slots()) {
-            self.hand = if self.hand + 1 < self.entities.slots() { self.hand + 1 } else { 0 };
-            if let Some(slot) = self.entities.slot_at(self.hand) {
-                self.look_at(slot, now, ports);
-            }
-        }
-    }
-
-    fn look_at<S: StoreReader>(
-        &mut self,
-        slot: Slot,
-        now: TimestampMs,
-        ports: &mut Ports<'_, G, S>,
-    ) {
-        let crowded = self.live > self.config.live_max;
-        let Some(entity) = self.entities.get_mut(slot) else { return };
-        if entity.waiting.is_some() || !self.batches.is_applied(entity.touched) {
-            return;
-        }
-        let gone = match &entity.phase {
-            Phase::Queued | Phase::Replaying(_) => false,
-            Phase::Down | Phase::Empty => true,
-            Phase::Unreadable(why) => now >= why.until,
-            Phase::Live { instance, .. } => {
-                let idle = now.get().saturating_sub(entity.used.get()) > self.config.idle_ms_max;
-                let unused = crowded && !std::mem::take(&mut entity.recently_used);
-                idle || unused || !self.instances.exists(*instance)
-            }
-        };
-        if gone {
-            self.let_go(slot, ports);
-            self.entities.remove(slot);
-            self.counters.passivations += 1;
-        }
-    }
-
-    /// Linear memory only grows, so what entities that are gone have left behind
-    /// is got back by discarding the whole instance.
-    fn look_at_memory<S: StoreReader>(&mut self, now: TimestampMs, ports: &mut Ports<'_, G, S>) {
-        if now.get().abs_diff(self.memory_looked_at.get()) < MEMORY_LOOK_EVERY_MS {
-            return;
-        }
-        self.memory_looked_at = now;
-        let bytes = self.instances.memory_bytes(ports.guests);
-        if bytes > self.config.memory_bytes_max
-            && self.instances.discard_largest_shared(ports.guests)
-        {
-            tracing::info!(
-                bytes,
-                bytes_max = self.config.memory_bytes_max,
-                "an instance was discarded for its memory; its entities are replayed when needed"
-            );
         }
     }
 }

@@ -9,6 +9,7 @@ mod instances;
 mod letting_go;
 mod replay;
 mod serving;
+mod sweeping;
 mod types;
 mod work;
 
@@ -24,6 +25,7 @@ use self::{
     batches::Batches,
     entities::{Entities, Phase, Slot},
     instances::{InstanceId, Instances},
+    sweeping::Sweeping,
     types::Types,
     work::Work,
 };
@@ -35,12 +37,6 @@ use crate::{
 
 /// How many requests that waited are served in one turn.
 const SERVED_PER_TURN: usize = 256;
-/// How many entities are looked at in one sweep.
-const SWEPT_AT_ONCE: usize = 512;
-/// The least time between two sweeps, in milliseconds.
-const SWEEP_EVERY_MS: u64 = 10;
-/// The least time between two looks at the memory of instances, in milliseconds.
-const MEMORY_LOOK_EVERY_MS: u64 = 1_000;
 
 /// The rooms below, as a step needs them.
 struct Ports<'a, G, S> {
@@ -85,9 +81,7 @@ pub struct Engine<G: Guests> {
     draining: bool,
     /// Why nothing can be recorded any more.
     lost: Option<String>,
-    hand: usize,
-    swept_at: TimestampMs,
-    memory_looked_at: TimestampMs,
+    sweeping: Sweeping,
     counters: Counters,
 }
 
@@ -111,9 +105,7 @@ impl<G: Guests> Engine<G> {
             incidents: 0,
             draining: false,
             lost: None,
-            hand: 0,
-            swept_at: TimestampMs::default(),
-            memory_looked_at: TimestampMs::default(),
+            sweeping: Sweeping::default(),
             counters: Counters::default(),
         }
     }
@@ -149,6 +141,10 @@ impl<G: Guests> Engine<G> {
                 for (ticket, answer) in self.batches.commit(through) {
                     step.answer(ticket, answer);
                 }
+                // What they asked for before could show nothing that wasn't committed.
+                if !self.awaiting_store.is_empty() || self.audit_is_awaited() {
+                    Self::apply_soon(&mut step);
+                }
             }
             Input::Applied { through } => {
                 self.batches.apply(through);
@@ -159,7 +155,10 @@ impl<G: Guests> Engine<G> {
             }
             Input::Deploy(deployment) => self.deploy(deployment, &mut step),
             Input::Undeploy(entity_type) => self.undeploy(&entity_type, &mut step),
-            Input::Drain => self.draining = true,
+            Input::Drain => {
+                self.draining = true;
+                self.abandon_audit("the node is stopping", &mut step);
+            }
         }
     }
 
@@ -199,10 +198,12 @@ impl<G: Guests> Engine<G> {
         }
     }
 
-    /// Whether the open batch takes more.
+    /// Whether the open batch takes more, and there is room for more answers to
+    /// wait: those to queries and rejections put nothing into a batch.
     fn has_room(&self) -> bool {
         self.batches.open_items() < self.config.batch_items_max
             && self.batches.open_bytes() < self.config.batch_bytes_max
+            && self.batches.held() < self.config.held_max
     }
 
     fn has_more(&self) -> bool {

@@ -64,7 +64,9 @@ impl From<StoreFault> for ReplayError {
 
 /// Begins a replay in an instance. A snapshot that the code refuses, or traps
 /// on, is passed over for an older one, and at last for the events alone; after
-/// a trap the work goes on in a new instance, of the entity's own.
+/// a trap the work goes on in a new instance, of the entity's own, and the trap is
+/// put among the `faults`. If it comes to nothing, an instance that was the
+/// entity's own is gone.
 pub fn begin<G: Guests, S: StoreReader>(
     instances: &mut Instances<G>,
     guests: &mut G,
@@ -72,6 +74,23 @@ pub fn begin<G: Guests, S: StoreReader>(
     component: &G::Component,
     mut instance: InstanceId,
     wanted: &Wanted<'_>,
+    faults: &mut Vec<GuestFault>,
+) -> Result<Replay<G::Entity>, ReplayError> {
+    let begun = begin_in(instances, guests, store, component, &mut instance, wanted, faults);
+    if begun.is_err() {
+        instances.discard_own(instance);
+    }
+    begun
+}
+
+fn begin_in<G: Guests, S: StoreReader>(
+    instances: &mut Instances<G>,
+    guests: &mut G,
+    store: &S,
+    component: &G::Component,
+    instance: &mut InstanceId,
+    wanted: &Wanted<'_>,
+    faults: &mut Vec<GuestFault>,
 ) -> Result<Replay<G::Entity>, ReplayError> {
     let Wanted { address, record, through, .. } = *wanted;
     let mut at_most = wanted.snapshot_at_most;
@@ -82,11 +101,16 @@ pub fn begin<G: Guests, S: StoreReader>(
         if snapshot.sequence <= record.life_begins_after {
             break;
         }
-        let place = instances.get_mut(instance).ok_or(ReplayError::InstanceGone)?;
+        at_most = SequenceNumber(snapshot.sequence.get() - 1);
+        if snapshot.sequence < through && record.first_stored > snapshot.sequence.next() {
+            refusals.push((snapshot.sequence, "the events after it are no longer stored".into()));
+            continue;
+        }
+        let place = instances.get_mut(*instance).ok_or(ReplayError::InstanceGone)?;
         match guests.restore(place, address, &snapshot.state) {
             Ok(Ok(entity)) => {
                 return Ok(Replay {
-                    instance,
+                    instance: *instance,
                     entity,
                     next: snapshot.sequence.next(),
                     through,
@@ -98,12 +122,12 @@ pub fn begin<G: Guests, S: StoreReader>(
             Ok(Err(reason)) => refusals.push((snapshot.sequence, reason)),
             Err(fault) => {
                 refusals.push((snapshot.sequence, fault.to_string()));
-                instances.discard(instance);
-                instance =
+                faults.push(fault);
+                instances.discard(*instance);
+                *instance =
                     instances.scratch(guests, component, address).map_err(ReplayError::Guest)?;
             }
         }
-        at_most = SequenceNumber(snapshot.sequence.get() - 1);
     }
     for (sequence, reason) in &refusals {
         tracing::warn!(entity = %address, %sequence, %reason, "a snapshot was passed over");
@@ -117,10 +141,10 @@ pub fn begin<G: Guests, S: StoreReader>(
             record.first_stored
         )));
     }
-    let place = instances.get_mut(instance).ok_or(ReplayError::InstanceGone)?;
+    let place = instances.get_mut(*instance).ok_or(ReplayError::InstanceGone)?;
     match guests.create(place, address) {
         Ok(entity) => Ok(Replay {
-            instance,
+            instance: *instance,
             entity,
             next,
             through,
@@ -129,7 +153,7 @@ pub fn begin<G: Guests, S: StoreReader>(
             bytes: 0,
         }),
         Err(fault) => {
-            instances.discard(instance);
+            instances.discard(*instance);
             Err(ReplayError::Guest(fault))
         }
     }

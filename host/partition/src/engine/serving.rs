@@ -150,12 +150,9 @@ impl<G: Guests> Engine<G> {
         self.drop_outdated(slot, ports, step);
         let Some(entity) = self.entities.get(slot) else { return Served::Done };
         match &entity.phase {
-            Phase::Unreadable(why) => {
-                step.answer(work.ticket, why.answer());
-                return Served::Done;
-            }
             Phase::Queued | Phase::Replaying(_) => return Served::NotYet(work),
-            Phase::Down | Phase::Empty | Phase::Live { .. } => {}
+            // A reply that is recorded can be given also when the entity is unreadable.
+            Phase::Down | Phase::Empty | Phase::Live { .. } | Phase::Unreadable(_) => {}
         }
         if !self.has_room() {
             if let Some(entity) = self.entities.get_mut(slot)
@@ -321,7 +318,9 @@ impl<G: Guests> Engine<G> {
         let sequence = entity.last_sequence;
         self.counters.events += item.events.len() as u64;
         self.batches.remember(&item.address, &item.request, digest, &reply, sequence);
-        let bytes = event_bytes + reply.len() + item.address.id.as_str().len() + 64;
+        let effect_bytes: usize =
+            item.effects.iter().map(|effect| effect.kind.len() + effect.body.len()).sum();
+        let bytes = event_bytes + effect_bytes + reply.len() + item.address.id.as_str().len() + 64;
         self.batches.push(Item::Outcome(item), bytes);
         let answer = Answer::Reply { body: reply, sequence, replayed: false };
         self.answer_when(batch, ticket, answer, step);

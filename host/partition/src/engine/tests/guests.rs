@@ -44,13 +44,26 @@ pub struct Instance {
     code: Code,
     entities: BTreeMap<u32, State>,
     next: u32,
+    /// The most entities that it ever held: its memory only grows.
+    peak: usize,
     dead: bool,
+    calls: Rc<RefCell<Calls>>,
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.calls.borrow_mut().instances -= 1;
+    }
 }
 
 /// What was called, for tests that count.
 #[derive(Debug, Default, Clone)]
 pub struct Calls {
     pub instantiated: u64,
+    /// How many instances there are now.
+    pub instances: u64,
+    /// No instance can be made.
+    pub no_instances: bool,
     pub created: u64,
     pub restored: u64,
     pub applied_events: u64,
@@ -80,6 +93,7 @@ impl Instance {
     fn add(&mut self, state: State) -> u32 {
         self.next += 1;
         self.entities.insert(self.next, state);
+        self.peak = self.peak.max(self.entities.len());
         self.next
     }
 
@@ -108,9 +122,13 @@ impl Guests for Natives {
     type Entity = u32;
 
     fn instantiate(&mut self, component: &Code) -> Result<Instance, GuestFault> {
+        if self.calls.borrow().no_instances {
+            return Err(GuestFault::Host("out of memory maps".into()));
+        }
         self.calls.borrow_mut().instantiated += 1;
-        let code = component.clone();
-        Ok(Instance { code, entities: BTreeMap::new(), next: 0, dead: false })
+        self.calls.borrow_mut().instances += 1;
+        let (code, calls) = (component.clone(), Rc::clone(&self.calls));
+        Ok(Instance { code, entities: BTreeMap::new(), next: 0, peak: 0, dead: false, calls })
     }
 
     fn create(&mut self, instance: &mut Instance, address: &Address) -> Result<u32, GuestFault> {
@@ -255,6 +273,6 @@ impl Guests for Natives {
     }
 
     fn memory_bytes(&self, instance: &Instance) -> usize {
-        1_000 + instance.next as usize * 100
+        1_000 + instance.peak * 100
     }
 }

@@ -2,6 +2,7 @@
 //! itself, and all of them together under a seeded simulation.
 
 mod behaviour;
+mod edges;
 mod guests;
 mod house;
 mod simulation;
