@@ -37,7 +37,7 @@ pub struct Args {
     /// The query that is sent instead
     #[arg(long, value_name = "NAME")]
     query: Option<String>,
-    /// The argument; {{n}}, {{random}} and {{entity}} are filled in
+    /// The argument; {{number}}, {{random}} and {{entity}} in it are filled in
     #[arg(long, value_name = "JSON")]
     body: Option<String>,
     /// A command that every entity gets once before, as NAME or NAME=JSON

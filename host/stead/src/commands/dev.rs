@@ -9,7 +9,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
     client::{Client, NodeUrl},
-    config::{self, ByteSize, Inputs, Kind as _, NodeConfig, Override},
+    config::{self, ByteSize, Inputs, Kind as _, LogFilter, NodeConfig, Override},
     connection::configuration_failure,
     failure::{Exit, Failure},
     node::{self, Ready, Stop},
@@ -86,8 +86,7 @@ fn throwaway_directory() -> Result<tempfile::TempDir, Failure> {
 fn node_config(args: &Args, throwaway: Option<&std::path::Path>) -> Result<NodeConfig, Failure> {
     let data = throwaway.map(std::path::Path::to_owned).or_else(|| args.keep.clone());
     let data = data.unwrap_or_default().display().to_string();
-    let mut overrides =
-        vec![given("log.filter", LOG_FILTER, "dev"), given("node.data", &data, "--keep")];
+    let mut overrides = vec![given("node.data", &data, "--keep")];
     for setting in &args.set {
         let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
         overrides.push(given(name.trim(), value.trim(), &format!("--set {setting}")));
@@ -103,6 +102,9 @@ fn node_config(args: &Args, throwaway: Option<&std::path::Path>) -> Result<NodeC
     let loaded = config::load(&Inputs::of_process(None, overrides))
         .map_err(|wrong| configuration_failure(&wrong))?;
     let mut config = NodeConfig::from_settings(&loaded.settings);
+    if loaded.settings.is_default("log", "filter") {
+        config.log.filter = LogFilter(LOG_FILTER.into());
+    }
     if args.ingress_listen.is_none() {
         config.ingress.listen = free_if_taken(config.ingress.listen);
     }

@@ -119,11 +119,15 @@ section! {
         /// The most requests that may wait for one entity; further ones are answered 429.
         mailbox_max: u32 = "1024", 1 => 1_000_000;
         /// The most requests that may wait in one partition; further ones are answered 429.
-        partition_mailbox_max: u32 = "8192", 1 => 10_000_000;
+        partition_mailbox_max: u32 = "16384", 1 => 10_000_000;
         /// The most entities in memory at once; beyond it, those idle longest are let go.
         live_max: u64 = "1000000", 1 => 1_000_000_000;
         /// An entity that nobody asked for this long is let go.
         idle_timeout: Duration = "10m", SECOND => 365 * DAY;
+        /// The most entities that one partition brings back at once; others wait.
+        replays_max: u32 = "4", 1 => 10_000;
+        /// How long an entity whose code failed keeps an instance of its own.
+        quarantine: Duration = "1m", Duration::ZERO => DAY;
     }
 }
 

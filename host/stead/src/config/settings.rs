@@ -78,8 +78,17 @@ impl Settings {
 
     /// A setting's value as text, by the section's name and the field's.
     pub fn text(&self, section: &str, field: &str) -> &str {
+        &self.find(section, field).value.text
+    }
+
+    /// Whether nobody gave the setting a value.
+    pub fn is_default(&self, section: &str, field: &str) -> bool {
+        self.find(section, field).source == Source::Default
+    }
+
+    fn find(&self, section: &str, field: &str) -> &Setting {
         let found = self.0.iter().find(|s| s.entry.section == section && s.entry.field == field);
-        &found.expect("sections ask for their own fields").value.text
+        found.expect("only settings that there are, are asked for")
     }
 
     /// All of them, in order.

@@ -1,7 +1,7 @@
 //! Bodies and ids made from templates.
 
-/// A text with gaps: `{{n}}` is the number of the request, from 0, `{{random}}`
-/// a random number, `{{entity}}` the entity's id.
+/// A text with gaps: `{{number}}`, or `{{n}}`, is the number of the request, from
+/// 0, `{{random}}` a random number, `{{entity}}` the entity's number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
@@ -15,8 +15,12 @@ enum Piece {
     Entity,
 }
 
-const GAPS: [(&str, Piece); 3] =
-    [("{{n}}", Piece::Number), ("{{random}}", Piece::Random), ("{{entity}}", Piece::Entity)];
+const GAPS: [(&str, Piece); 4] = [
+    ("{{n}}", Piece::Number),
+    ("{{number}}", Piece::Number),
+    ("{{random}}", Piece::Random),
+    ("{{entity}}", Piece::Entity),
+];
 
 impl Template {
     /// Finds the gaps of a text. Two braces that are no gap stay as they are:
@@ -65,10 +69,10 @@ mod tests {
 
     #[test]
     fn gaps_are_filled_and_other_braces_stay() {
-        let template = Template::new(r#"{"a":{"n":{{n}},"e":"é{{entity}}"}}"#);
+        let template = Template::new(r#"{"a":{"n":{{n}},"m":{{number}},"e":"é{{entity}}"}}"#);
         let mut text = Vec::new();
         template.write(&mut text, 7, 42);
-        assert_eq!(String::from_utf8(text).expect("text"), r#"{"a":{"n":7,"e":"é42"}}"#);
+        assert_eq!(String::from_utf8(text).expect("text"), r#"{"a":{"n":7,"m":7,"e":"é42"}}"#);
     }
 
     #[test]

@@ -94,6 +94,8 @@ fn engine(config: &NodeConfig) -> EngineConfig {
         memory_bytes_max: config.memory.guests_max.as_usize()
             / usize::from(config.node.partitions).max(1),
         idle_ms_max: span::as_ms(config.entities.idle_timeout),
+        replays_max: count(config.entities.replays_max),
+        quarantine_ms: span::as_ms(config.entities.quarantine),
         snapshot_bytes_max: config.guests.snapshot_size_max.as_usize(),
         requests: config.request_limits(),
         ..EngineConfig::default()
