@@ -4,14 +4,11 @@
 //! There may be a million on a node, so an idle one is small: a slot in a slab,
 //! and an index from its address. What only a few have at a time is boxed.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use stead_model::{Address, SequenceNumber, TimestampMs, TypeVersion};
 
-use super::{instances::InstanceId, replay::Replay, work::Work};
+use super::{index::Index, instances::InstanceId, replay::Replay, work::Work};
 use crate::{
     ports::GuestFault,
     vocabulary::{Answer, BatchNumber, Incident},
@@ -137,23 +134,27 @@ impl<E> Entity<E> {
     }
 }
 
+/// How many slots are added at a time. One vector of all would be copied when it
+/// grows, and be half empty afterwards.
+const CHUNK: usize = 256;
+
 /// All of them.
 pub struct Entities<E> {
-    slots: Vec<Option<Entity<E>>>,
+    chunks: Vec<Box<[Option<Entity<E>>]>>,
     free: Vec<Slot>,
-    index: HashMap<Address, Slot>,
+    index: Index,
 }
 
 impl<E> Default for Entities<E> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), index: HashMap::new() }
+        Self { chunks: Vec::new(), free: Vec::new(), index: Index::default() }
     }
 }
 
 impl<E> Entities<E> {
     /// The number of slots, those in use and those not.
     pub fn slots(&self) -> usize {
-        self.slots.len()
+        self.chunks.len() * CHUNK
     }
 
     pub fn slot_at(&self, at: usize) -> Option<Slot> {
@@ -162,7 +163,8 @@ impl<E> Entities<E> {
     }
 
     pub fn find(&self, address: &Address) -> Option<Slot> {
-        self.index.get(address).copied()
+        let is_it = |slot| self.get(Slot(slot)).is_some_and(|entity| entity.address == *address);
+        self.index.find(address, is_it).map(Slot)
     }
 
     /// The entity's slot; a new one, `Down`, if it had none.
@@ -170,38 +172,49 @@ impl<E> Entities<E> {
         if let Some(slot) = self.find(address) {
             return slot;
         }
-        let entity = Entity::new(address.clone());
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.slots.push(None);
-                Slot(u32::try_from(self.slots.len() - 1).expect("memory ends before the slots do"))
-            }
-        };
-        if let Some(place) = self.slots.get_mut(slot.0 as usize) {
-            *place = Some(entity);
-        }
-        self.index.insert(address.clone(), slot);
+        let slot = self.vacant();
+        self.index.insert(address, slot.0);
+        let place = self.place(slot).expect("a free slot is one of those there are");
+        assert!(place.is_none(), "a free slot is vacant");
+        *place = Some(Entity::new(address.clone()));
         slot
     }
 
     pub fn get(&self, slot: Slot) -> Option<&Entity<E>> {
-        self.slots.get(slot.0 as usize)?.as_ref()
+        let at = slot.0 as usize;
+        self.chunks.get(at / CHUNK)?.get(at % CHUNK)?.as_ref()
     }
 
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Entity<E>> {
-        self.slots.get_mut(slot.0 as usize)?.as_mut()
+        self.place(slot)?.as_mut()
     }
 
     pub fn remove(&mut self, slot: Slot) -> Option<Entity<E>> {
-        let entity = self.slots.get_mut(slot.0 as usize)?.take()?;
-        self.index.remove(&entity.address);
+        let entity = self.place(slot)?.take()?;
+        self.index.remove(&entity.address, slot.0);
         self.free.push(slot);
         Some(entity)
     }
 
     /// All of them, by slot.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Entity<E>)> {
-        (0..).zip(&mut self.slots).filter_map(|(at, place)| Some((Slot(at), place.as_mut()?)))
+        let places = self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut());
+        (0..).zip(places).filter_map(|(at, place)| Some((Slot(at), place.as_mut()?)))
+    }
+
+    fn place(&mut self, slot: Slot) -> Option<&mut Option<Entity<E>>> {
+        let at = slot.0 as usize;
+        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
+    }
+
+    fn vacant(&mut self) -> Slot {
+        if let Some(slot) = self.free.pop() {
+            return slot;
+        }
+        let first = u32::try_from(self.slots()).expect("memory ends before the slots do");
+        self.chunks.push((0..CHUNK).map(|_| None).collect());
+        // Those with low numbers are given out first.
+        self.free.extend((first..first + CHUNK as u32).rev().map(Slot));
+        self.free.pop().expect("slots were just added")
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod batches;
 mod changes;
 mod entities;
+mod index;
 mod instances;
 mod letting_go;
 mod replay;
