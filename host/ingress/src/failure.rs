@@ -9,6 +9,9 @@ use crate::{json, problem::Problem};
 /// When to try again, where the house does not say.
 const RETRY_AFTER_MS: u64 = 1_000;
 
+/// How many names a list of what is known has.
+const KNOWN_MAX: usize = 200;
+
 /// A call's failure. `known_types` are named if it was the type that is unknown.
 #[must_use]
 pub fn of_call(error: CallError, known_types: &[String]) -> Problem {
@@ -61,9 +64,22 @@ pub fn of_call(error: CallError, known_types: &[String]) -> Problem {
 pub fn unknown_type(text: String, known: &[String]) -> Problem {
     let detail = match known {
         [] => format!("{text}; none is"),
-        known => format!("{text}; there is {}", known.join(", ")),
+        known => format!("{text}; there is {}", listed(known)),
     };
+    let known = known.get(..KNOWN_MAX).unwrap_or(known);
     Problem::new(StatusCode::NOT_FOUND, "unknown-type", detail).with("known", known)
+}
+
+/// Names in a sentence, not too many of them.
+#[must_use]
+pub fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 20;
+    match names.get(..SHOWN) {
+        Some(shown) if names.len() > SHOWN => {
+            format!("{} and {} more", shown.join(", "), names.len() - SHOWN)
+        }
+        _ => names.join(", "),
+    }
 }
 
 /// The entity's own no, under its own status, code and message.

@@ -123,7 +123,7 @@ fn known_operation<'a>(
             Method::GET | Method::HEAD => ("unknown-query", "query", &entity_type.queries),
             _ => ("unknown-command", "command", &entity_type.commands),
         };
-        let there_is = if known.is_empty() { "none".into() } else { known.join(", ") };
+        let there_is = if known.is_empty() { "none".into() } else { failure::listed(known) };
         let detail = format!(
             "{} has no {what} {:?}; it has {there_is}",
             entity_type.entity_type,

@@ -1,8 +1,9 @@
 //! What a connection is doing, and since when.
 
 use std::{
+    collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -29,6 +30,11 @@ pub struct Activity {
     blocked_since: AtomicU64,
     /// Whether it is HTTP/2, where bytes between requests are no slow head.
     http2: AtomicBool,
+    /// Over HTTP/2: since when each stream has something handed over and has
+    /// not asked for more. There, a client stops an answer by its window, and
+    /// nothing of it is seen on the connection.
+    handed_over: Mutex<BTreeMap<u64, u64>>,
+    streams: AtomicU64,
 }
 
 /// What is to become of a connection.
@@ -53,6 +59,8 @@ impl Activity {
             head_since: AtomicU64::new(NEVER),
             blocked_since: AtomicU64::new(NEVER),
             http2: AtomicBool::new(false),
+            handed_over: Mutex::default(),
+            streams: AtomicU64::new(0),
         })
     }
 
@@ -87,10 +95,28 @@ impl Activity {
     }
 
     /// A request's head is complete.
-    pub fn begin(self: &Arc<Self>) -> UnderWay {
+    pub fn begin(self: &Arc<Self>, http2: bool) -> UnderWay {
         self.head_since.store(NEVER, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        UnderWay(Arc::clone(self))
+        let stream = http2.then(|| {
+            self.http2.store(true, Ordering::Relaxed);
+            self.streams.fetch_add(1, Ordering::Relaxed)
+        });
+        UnderWay { activity: Arc::clone(self), stream }
+    }
+
+    fn handed_over(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
+        self.handed_over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when the client has taken nothing of what waits for it longest.
+    fn stalled_since(&self) -> Option<u64> {
+        let blocked = self.blocked_since.load(Ordering::Relaxed);
+        let stream = match self.http2.load(Ordering::Relaxed) {
+            true => self.handed_over().values().min().copied(),
+            false => None,
+        };
+        Some(blocked).filter(|blocked| *blocked != NEVER).into_iter().chain(stream).min()
     }
 
     /// What is to become of the connection.
@@ -98,8 +124,8 @@ impl Activity {
         let now = self.now();
         let since = |moment: u64| Duration::from_micros(now.saturating_sub(moment));
         let look_again = limits.head() / 2;
-        let blocked = self.blocked_since.load(Ordering::Relaxed);
-        if blocked != NEVER && since(blocked) >= limits.write_stall() {
+        let stalled = self.stalled_since();
+        if stalled.is_some_and(|moment| since(moment) >= limits.write_stall()) {
             return Verdict::Close("the client does not read its answers");
         }
         if self.under_way.load(Ordering::Relaxed) > 0 {
@@ -121,12 +147,38 @@ impl Activity {
 
 /// A request under way, until it is dropped.
 #[derive(Debug)]
-pub struct UnderWay(Arc<Activity>);
+pub struct UnderWay {
+    activity: Arc<Activity>,
+    /// Which stream of its connection, if that is HTTP/2.
+    stream: Option<u64>,
+}
+
+impl UnderWay {
+    /// Whether it is a stream of HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// A part of the answer is handed over to be written.
+    pub fn handed_over(&mut self) {
+        if let Some(stream) = self.stream {
+            self.activity.handed_over().insert(stream, self.activity.now());
+        }
+    }
+
+    /// The part handed over last has been taken.
+    pub fn taken(&mut self) {
+        if let Some(stream) = self.stream {
+            self.activity.handed_over().remove(&stream);
+        }
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.taken();
+        self.activity.idle_since.store(self.activity.now(), Ordering::Relaxed);
+        self.activity.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -162,7 +214,7 @@ mod tests {
         wait(25);
         activity.received(b"O");
         assert!(matches!(activity.judge(&limits()), Verdict::Close(_)));
-        let under_way = activity.begin();
+        let under_way = activity.begin(false);
         wait(60);
         assert!(matches!(activity.judge(&limits()), Verdict::Keep(_)));
         drop(under_way);
@@ -173,7 +225,7 @@ mod tests {
     fn frames_between_requests_are_no_slow_head() {
         let activity = Activity::new();
         activity.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        drop(activity.begin());
+        drop(activity.begin(true));
         activity.received(b"ping");
         wait(25);
         assert!(matches!(activity.judge(&limits()), Verdict::Keep(_)));
@@ -182,11 +234,23 @@ mod tests {
     #[test]
     fn an_unread_answer_is_closed_even_under_way() {
         let activity = Activity::new();
-        let _under_way = activity.begin();
+        let _under_way = activity.begin(false);
         activity.written(false);
         wait(35);
         assert!(matches!(activity.judge(&limits()), Verdict::Close(_)));
         activity.written(true);
         assert!(matches!(activity.judge(&limits()), Verdict::Keep(_)));
+    }
+
+    #[test]
+    fn one_stalled_stream_closes_a_busy_connection() {
+        let activity = Activity::new();
+        let (mut stalled, mut busy) = (activity.begin(true), activity.begin(true));
+        stalled.handed_over();
+        wait(35);
+        busy.handed_over();
+        assert!(matches!(activity.judge(&limits()), Verdict::Close(_)));
+        stalled.taken();
+        assert!(matches!(activity.judge(&limits()), Verdict::Keep(_)), "an entity may be slow");
     }
 }

@@ -1,17 +1,9 @@
 //! One connection from its first byte to its last.
 
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{convert::Infallible, sync::Arc};
 
-use http::Request;
-use hyper::{
-    body::{Body, Frame, Incoming, SizeHint},
-    service::service_fn,
-};
+use http::{Request, Version};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -20,7 +12,8 @@ use tokio::{net::TcpStream, sync::watch};
 
 use super::{
     Handler, Phase,
-    activity::{Activity, UnderWay, Verdict},
+    activity::{Activity, Verdict},
+    answer::Answer,
     stream::WatchedStream,
 };
 use crate::ConnectionLimits;
@@ -39,11 +32,11 @@ pub async fn drive<H: Handler>(
     let io = WatchedStream::new(stream, Arc::clone(&activity), limits.linger());
     let noted = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
-        let under_way = noted.begin();
+        let under_way = noted.begin(request.version() == Version::HTTP_2);
         let answer = Arc::clone(&handler).handle(request);
         async move {
             let answer = answer.await;
-            Ok::<_, Infallible>(answer.map(|body| Tracked { body, _under_way: under_way }))
+            Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
         }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -96,30 +89,4 @@ async fn next_phase(phase: &mut watch::Receiver<Phase>, ending: bool) -> Phase {
     });
     // An error says that the server is gone.
     next.await.map_or(Phase::Closing, |phase| *phase)
-}
-
-/// An answer's body, which keeps its request under way until it is written.
-struct Tracked<B> {
-    body: B,
-    _under_way: UnderWay,
-}
-
-impl<B: Body + Unpin> Body for Tracked<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

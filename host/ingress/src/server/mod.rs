@@ -7,6 +7,7 @@
 //! has done the same thing for too long.
 
 mod activity;
+mod answer;
 mod connection;
 mod listen;
 mod refusal;
@@ -14,6 +15,7 @@ mod stream;
 
 use std::{future::Future, io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper_util::{
@@ -32,7 +34,7 @@ use crate::ConnectionLimits;
 /// Answers requests. One value serves all connections.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// What answers are made of.
-    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + Unpin
         + 'static;
@@ -80,7 +82,9 @@ pub(crate) async fn serve<H: Handler>(
 ) -> Served {
     let limits = Arc::new(limits.clone());
     let builder = Arc::new(builder(&limits));
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    // What a semaphore can count; no machine has so many.
+    let connections_max = limits.connections_max.clamp(1, 1 << 24);
+    let places = Arc::new(Semaphore::new(connections_max));
     let refusals = Refusals::new(limits.linger());
     let mut served = Served::default();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -102,16 +106,16 @@ pub(crate) async fn serve<H: Handler>(
             }
             Err(_) => {
                 served.refused += 1;
-                refusals.refuse(stream, limits.connections_max);
+                refusals.refuse(stream, connections_max);
             }
         }
     }
     // From here on the system itself refuses new connections.
     drop(listener);
     phase.send_replace(Phase::Draining);
-    let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     if tokio::time::timeout(limits.drain(), places.acquire_many(all)).await.is_err() {
-        served.cut_off = limits.connections_max.saturating_sub(places.available_permits());
+        served.cut_off = connections_max.saturating_sub(places.available_permits());
         tracing::warn!(
             connections = served.cut_off,
             "closing connections that did not finish within {} ms",

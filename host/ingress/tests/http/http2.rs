@@ -99,6 +99,55 @@ async fn an_idle_connection_is_told_to_go_and_a_busy_one_is_not() {
     tokio::time::timeout(Duration::from_secs(5), driver).await.expect("it ends").expect("well");
 }
 
+/// A client that opens streams and keeps their windows shut holds the answers
+/// in the server's memory, and nothing of it is seen on the connection.
+#[tokio::test]
+async fn a_client_that_keeps_its_window_shut_is_cut_off() {
+    let connections = ConnectionLimits {
+        head_ms_max: 200,
+        write_stall_ms_max: 300,
+        ..ConnectionLimits::default()
+    };
+    let house = House::new();
+    house.on_command(|call| async {
+        let mut reply = crate::support::echo(call);
+        reply.body = vec![b' '; 1 << 20];
+        Ok(reply)
+    });
+    let options = IngressOptions { connections, ..IngressOptions::default() };
+    let server = Server::ingress(&house, options).await;
+    let stream = TcpStream::connect(server.address).await.expect("a connection");
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(70_000)
+        .handshake(TokioIo::new(stream))
+        .await
+        .expect("HTTP/2");
+    let driver = tokio::spawn(connection);
+    // One that reads slowly is none of those.
+    let response = sender.send_request(command(1, "{}")).await.expect("an answer");
+    let mut body = response.into_body();
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        read += frame.expect("a piece").into_data().map_or(0, |data| data.len());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(read, 1 << 20);
+    let _unread = sender.send_request(command(1, "{}")).await.expect("an answer");
+    let ended = tokio::time::timeout(Duration::from_secs(5), async {
+        // Busy otherwise.
+        while !driver.is_finished() {
+            let _ = sender
+                .send_request(
+                    Request::get("http://localhost/").body(Full::default()).expect("a request"),
+                )
+                .await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    ended.await.expect("the server closes it");
+    assert_eq!(server.stop().await.cut_off, 0);
+}
+
 #[tokio::test]
 async fn shutdown_finishes_the_streams_under_way() {
     let house = House::new();
