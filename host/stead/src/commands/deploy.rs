@@ -117,8 +117,14 @@ fn tell(deployment: &Deployment, connection: &Connection) -> Result<(), Failure>
     let names = |operations: &[stead_model::Operation]| {
         operations.iter().map(|operation| tame(&operation.name)).collect::<Vec<_>>().join(", ")
     };
-    screen.line(format_args!("  commands: {}", names(&deployed.description.commands)))?;
-    screen.line(format_args!("  queries:  {}", names(&deployed.description.queries)))?;
+    let description = &deployed.description;
+    for (kind, operations) in
+        [("commands:", &description.commands), ("queries: ", &description.queries)]
+    {
+        if !operations.is_empty() {
+            screen.line(format_args!("  {kind} {}", names(operations)))?;
+        }
+    }
     if let Some(first) = first_calls(deployed, &connection.settings.ingress).first() {
         screen.line(format_args!("try: {}", tame(first)))?;
     }

@@ -110,7 +110,7 @@ async fn show(connection: &Connection, name: &EntityType) -> Result<(), Failure>
     facts.row(["built with".into(), description.sdk.clone()]);
     facts.row(["deployed".into(), timestamp(deployed.deployed_at)]);
     screen.table(&facts)?;
-    let mut table = Table::new(["", "name", "what it does"]);
+    let mut table = Table::new(["kind", "name", "what it does"]);
     let operations = |kind: &'static str, operations: &[Operation]| {
         operations
             .iter()

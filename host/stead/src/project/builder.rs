@@ -82,10 +82,10 @@ impl Builder {
             let failure =
                 Failure::new(Exit::BuildFailed, format!("`{}` failed ({status})", self.shown()));
             return Err(match self.target {
-                Some(target) => {
-                    failure.hint(format!("if the target is missing: rustup target add {target}"))
-                }
-                None => failure,
+                Some(target) if is_missing(target).await => failure.hint(format!(
+                    "Rust's {target} target is not installed: rustup target add {target}"
+                )),
+                _ => failure,
             });
         }
         // A project may be set to build for another target than the usual one.
@@ -94,6 +94,19 @@ impl Builder {
             Err(_) => project.newest_component(None),
         }
     }
+}
+
+/// Whether Rust's own libraries for a target are not installed.
+async fn is_missing(target: &str) -> bool {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .stdin(Stdio::null())
+        .output()
+        .await;
+    output.is_ok_and(|output| {
+        let directory = String::from_utf8_lossy(&output.stdout);
+        output.status.success() && !std::path::Path::new(directory.trim()).is_dir()
+    })
 }
 
 async fn has_cargo_component() -> bool {
