@@ -50,6 +50,12 @@ pub enum PlantedBug {
     RequestIdsIgnored,
     /// Activations survive the loss of the batches that made them.
     ActivationsSurviveFailedAppends,
+    /// Queries are answered at once, whatever they saw.
+    QueriesBeforeCommit,
+    /// Entities are read from the store before it shows all that they did.
+    StoreReadTooSoon,
+    /// Snapshots are stored as the guest gives them.
+    SnapshotsUnchecked,
 }
 
 impl Default for EngineConfig {

@@ -11,7 +11,10 @@ use super::{
     entities::{Phase, Slot, Unreadable},
     replay::{self, Crossing, Replay, ReplayError, Wanted},
 };
-use crate::ports::{EntityRecord, Guests, StoreReader};
+use crate::{
+    config::PlantedBug,
+    ports::{EntityRecord, Guests, StoreReader},
+};
 
 impl<G: Guests> Engine<G> {
     /// Brings an entity into memory if it isn't, now or soon.
@@ -25,7 +28,10 @@ impl<G: Guests> Engine<G> {
         match entity.phase {
             Phase::Live { .. } | Phase::Queued | Phase::Replaying(_) | Phase::Unreadable(_) => {}
             Phase::Empty => self.begin_life(slot, ports, step),
-            Phase::Down if !self.batches.is_applied(entity.touched) => {
+            Phase::Down
+                if !self.batches.is_applied(entity.touched)
+                    && self.config.planted != Some(PlantedBug::StoreReadTooSoon) =>
+            {
                 self.set_phase(slot, Phase::Queued);
                 self.awaiting_store.push_back(slot);
                 Self::apply_soon(step);

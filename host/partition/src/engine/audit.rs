@@ -17,6 +17,7 @@ use super::{
     replay::{self, Crossing, Replay, ReplayError, Wanted},
 };
 use crate::{
+    config::PlantedBug,
     ports::{GuestFault, Guests, StoreReader},
     vocabulary::{Answer, BatchNumber, Effect, Ticket},
 };
@@ -222,6 +223,9 @@ impl<G: Guests> Engine<G> {
         advanced.map_err(failed)?;
         if !done {
             return Ok(None);
+        }
+        if self.config.planted == Some(PlantedBug::SnapshotsUnchecked) {
+            return Ok(Some(audit.state.clone()));
         }
         let place = self.instances.get_mut(instance).ok_or(ReplayError::InstanceGone);
         let place = place.map_err(failed)?;

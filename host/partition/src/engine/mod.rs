@@ -232,10 +232,12 @@ impl<G: Guests> Engine<G> {
         answer: Answer,
         step: &mut Step<'_>,
     ) {
-        let held = match self.config.planted {
-            Some(PlantedBug::AnswersBeforeCommit) => Some(answer),
-            _ => self.batches.hold(batch, ticket, answer),
+        let at_once = match (self.config.planted, &answer) {
+            (Some(PlantedBug::AnswersBeforeCommit), _)
+            | (Some(PlantedBug::QueriesBeforeCommit), Answer::QueryReply(_)) => true,
+            (_, _) => false,
         };
+        let held = if at_once { Some(answer) } else { self.batches.hold(batch, ticket, answer) };
         if let Some(answer) = held {
             step.answer(ticket, answer);
         }

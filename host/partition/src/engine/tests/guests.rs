@@ -225,7 +225,10 @@ impl Guests for Natives {
             other => panic!("no such command {other}"),
         }
         for event in &outcome.events {
-            instance.fold(*entity, event)?.expect("it applies what it records");
+            if let Err(why) = instance.fold(*entity, event)? {
+                instance.dead = true;
+                return Err(trap(&why));
+            }
         }
         let state = &instance.entities[entity];
         outcome.reply = format!("{} {}", state.sum, state.last).into_bytes();

@@ -21,6 +21,8 @@ pub struct House {
     pub store: Memory,
     pub now: TimestampMs,
     pub answers: Vec<(Ticket, Answer)>,
+    /// All that the engine wanted done.
+    pub effects: Vec<Effect>,
     /// Appended, not committed.
     pub log: VecDeque<(BatchNumber, Vec<Item>)>,
     /// Committed, not applied.
@@ -73,6 +75,7 @@ impl House {
             store: Memory::default(),
             now: TimestampMs(1_000_000),
             answers: vec![],
+            effects: vec![],
             log: VecDeque::new(),
             committed: VecDeque::new(),
             tickets: 0,
@@ -92,6 +95,11 @@ impl House {
         self.deployed.retain(|known| known.entity_type != deployment.entity_type);
         self.deployed.push(deployment.clone());
         self.input(Input::Deploy(deployment));
+    }
+
+    pub fn undeploy(&mut self, entity_type: &str) {
+        self.deployed.retain(|known| known.entity_type.as_str() != entity_type);
+        self.input(Input::Undeploy(entity_type.parse().expect("a type")));
     }
 
     pub fn input(&mut self, input: Input<Code>) {
@@ -118,6 +126,7 @@ impl House {
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
+        self.effects.extend_from_slice(&effects);
         for effect in effects {
             match effect {
                 Effect::Append { batch, items, .. } => {

@@ -4,6 +4,9 @@
 mod behaviour;
 mod edges;
 mod guests;
+mod history;
 mod house;
+mod random;
 mod simulation;
 mod store;
+mod storm;

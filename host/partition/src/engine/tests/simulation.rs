@@ -10,19 +10,9 @@ use stead_model::RequestId;
 use super::{
     guests::Code,
     house::{House, address, deployment},
+    random::{Random, setting},
 };
 use crate::{Answer, AppendFailure, EngineConfig, PlantedBug, Ticket};
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
 
 /// One command as its caller knows it.
 struct Sent {
@@ -258,10 +248,6 @@ fn run(seed: u64, planted: Option<PlantedBug>, steps: u32) -> Run {
     }
     run.finish();
     run
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 /// `STEAD_ENGINE_SEEDS` sets how many seeds are run.

@@ -117,6 +117,9 @@ impl StoreReader for Memory {
         self.sound()?;
         let entities = self.entities.borrow();
         let Some(stored) = entities.get(address) else { return Ok(vec![]) };
+        if from <= to && !stored.events.contains_key(&from.get()) {
+            return Err(StoreFault(format!("event {from} is missing")));
+        }
         let mut bytes = 0;
         let range = stored.events.range(from.get()..=to.get()).take(count_max);
         let fitting = range.take_while(|(sequence, event)| {
