@@ -34,6 +34,13 @@ pub struct Audit<E> {
     scratch: Option<Replay<E>>,
 }
 
+#[cfg(test)]
+impl<E> Audit<E> {
+    pub fn scratch_instance(&self) -> Option<super::InstanceId> {
+        self.scratch.as_ref().map(|scratch| scratch.instance)
+    }
+}
+
 impl<G: Guests> Engine<G> {
     /// Whether the policy of its type wants a snapshot of an entity now.
     pub(super) fn wants_snapshot(&self, slot: Slot) -> bool {

@@ -51,6 +51,14 @@ impl<G: Guests> Instances<G> {
         self.instances.get_mut(&id).map(|instance| &mut instance.guests)
     }
 
+    /// All of them, and whether each is an entity's own.
+    #[cfg(test)]
+    pub fn all(&self) -> impl Iterator<Item = (InstanceId, &G::Instance, bool)> {
+        self.instances
+            .iter()
+            .map(|(id, instance)| (*id, &instance.guests, instance.owner.is_some()))
+    }
+
     pub fn exists(&self, id: InstanceId) -> bool {
         self.instances.contains_key(&id)
     }

@@ -86,6 +86,11 @@ fn trap(why: &str) -> GuestFault {
 }
 
 impl Instance {
+    /// How many entities are in it.
+    pub fn held(&self) -> usize {
+        self.entities.len()
+    }
+
     fn alive(&self) {
         assert!(!self.dead, "an instance was called after it trapped");
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Answer, AppendFailure, Deployment, EngineConfig, Input, PlantedBug, Ticket,
-    engine::entities::Phase,
+    engine::{entities::Phase, instances::InstanceId},
 };
 
 const MANIFESTS: [&str; 4] = [
@@ -320,8 +320,31 @@ impl Storm {
             waiting += entity.waiting_len();
         }
         assert_eq!((engine.live, engine.waiting), (live, waiting));
+        self.check_instances();
+        let engine = &self.house.engine;
         assert!(waiting <= engine.config.waiting_max);
         assert!(engine.batches.held() <= engine.config.held_max + engine.config.batch_items_max);
+    }
+
+    /// Every instance, and every handle in it, is somebody's.
+    fn check_instances(&mut self) {
+        let engine = &mut self.house.engine;
+        let mut handles: BTreeMap<InstanceId, usize> = BTreeMap::new();
+        for (_, entity) in engine.entities.iter_mut() {
+            match &entity.phase {
+                Phase::Live { instance, .. } => *handles.entry(*instance).or_default() += 1,
+                Phase::Replaying(replay) => *handles.entry(replay.instance).or_default() += 1,
+                Phase::Down | Phase::Empty | Phase::Queued | Phase::Unreadable(_) => {}
+            }
+        }
+        let scratch = engine.audit.as_ref().and_then(|audit| audit.scratch_instance());
+        for (id, instance, own) in engine.instances.all() {
+            let expected = handles.get(&id).copied().unwrap_or_default();
+            if scratch != Some(id) {
+                assert_eq!(instance.held(), expected, "handles in {id:?}");
+                assert!(!own || expected == 1, "{id:?} is nobody's");
+            }
+        }
     }
 
     fn check_answers(&mut self) {
