@@ -123,6 +123,12 @@ impl Batches {
         self.recent.get(&(address.clone(), request.clone()))
     }
 
+    /// How many replies are kept for retries.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.recent.len()
+    }
+
     /// Holds an answer until a batch is committed; gives it back if it is already.
     pub fn hold(&mut self, batch: BatchNumber, ticket: Ticket, answer: Answer) -> Option<Answer> {
         if batch <= self.committed {

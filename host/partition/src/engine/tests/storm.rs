@@ -306,6 +306,7 @@ impl Storm {
     fn nobody_waits(&mut self) {
         self.check_answers();
         let waiting = self.house.engine.counters(&self.house.natives).waiting;
+        assert_eq!(self.house.engine.batches.remembered(), 0, "all is in the store");
         if waiting > 0 || !self.asked.is_empty() {
             let asked = self.asked.len();
             self.violations.push(format!("{waiting} wait, {asked} have no answer, for nothing"));
