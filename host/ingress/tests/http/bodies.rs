@@ -120,6 +120,21 @@ async fn a_body_over_the_limit_is_413_with_and_without_its_length() {
     assert_eq!(house.commands().len(), 1);
 }
 
+/// Most clients send first and read later. One whose sending fails, as the
+/// server has closed already, never gets to read why.
+#[tokio::test]
+async fn a_refused_body_can_be_sent_on_for_a_while() {
+    let house = House::new();
+    let server = Server::ingress(&house, options()).await;
+    let mut wire = Wire::connect(server.address).await;
+    wire.send(format!("{ADD_ITEM}content-length: 3000000\r\n\r\n")).await;
+    for _ in 0..30 {
+        wire.send("x".repeat(10_000)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    wire.reply().await.expect("an answer").problem(413, "body-too-large");
+}
+
 #[tokio::test]
 async fn chunked_and_awaited_bodies_are_put_together() {
     let house = House::new();

@@ -19,5 +19,6 @@ mod hostile;
 mod http2;
 mod idle;
 mod ids;
+mod scarce;
 mod shutdown;
 mod support;
