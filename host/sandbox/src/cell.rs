@@ -8,7 +8,7 @@ use wasmtime::Store;
 
 use crate::{
     bindings::exports::stead::entity::guest::Guest,
-    component::{Code, Runtime},
+    component::{Code, Place},
     engine::ticks,
     fault::SandboxFault,
     phase::Phase,
@@ -26,14 +26,15 @@ pub(crate) struct Cell {
     entities: usize,
     /// What went wrong, after which nothing is called any more.
     broken: Option<String>,
-    /// Keeps the deadlines passing.
-    _runtime: Arc<Runtime>,
+    /// Keeps the deadlines passing, too. The store is gone before it is free.
+    _place: Place,
 }
 
 impl Cell {
     /// Makes an instance.
     pub(crate) fn new(code: &Code, entity_type: &EntityType) -> Result<Self, SandboxFault> {
-        let runtime = Arc::clone(&code.runtime);
+        let runtime = &code.runtime;
+        let place = Place::take(runtime)?;
         let shared = Arc::clone(&runtime.shared);
         let handover_bytes_max = handover_bytes_max(&shared.limits);
         let state = GuestState::new(shared, entity_type.clone(), code.may_seed_while_folding);
@@ -46,7 +47,7 @@ impl Cell {
         match instantiated {
             Ok(world) => {
                 let guest = world.stead_entity_guest().clone();
-                Ok(Self { store, guest, entities: 0, broken: None, _runtime: runtime })
+                Ok(Self { store, guest, entities: 0, broken: None, _place: place })
             }
             Err(error) => Err(fault_of_start(&error, store.data())),
         }

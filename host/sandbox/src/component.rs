@@ -1,6 +1,12 @@
 //! A component that is loaded: checked, compiled, and ready to be instantiated.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use stead_model::{ComponentHash, Description, EntityType};
 
@@ -17,6 +23,43 @@ pub(crate) struct Runtime {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) shared: Arc<Shared>,
     pub(crate) _ticker: Ticker,
+    pub(crate) places: Places,
+}
+
+/// How many instances there may be, and are.
+#[derive(Debug)]
+pub(crate) struct Places {
+    max: usize,
+    taken: AtomicUsize,
+}
+
+impl Places {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, taken: AtomicUsize::new(0) }
+    }
+}
+
+/// The place of one instance, and what it needs to run.
+pub(crate) struct Place(Arc<Runtime>);
+
+impl Place {
+    /// Takes a place, if there is one.
+    pub(crate) fn take(runtime: &Arc<Runtime>) -> Result<Self, SandboxFault> {
+        let Places { max, taken } = &runtime.places;
+        let free = |taken: usize| (taken < *max).then_some(taken + 1);
+        match taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
+            Ok(_) => Ok(Self(Arc::clone(runtime))),
+            Err(_) => Err(SandboxFault::Host(format!(
+                "{max} component instances are live, which is all that may be at once"
+            ))),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.taken.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A loaded component. Cheap to clone.

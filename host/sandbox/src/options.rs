@@ -16,6 +16,11 @@ pub type Randomness = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 pub struct SandboxOptions {
     /// What one guest call may use.
     pub limits: GuestLimits,
+    /// The most instances that may be live at once. Each is a handful of
+    /// mappings of the process, of which the system allows 65,530 by default
+    /// (`vm.max_map_count`); a process that runs out of them can't get memory
+    /// for anything else either.
+    pub instances_max: usize,
     /// What one component may be, and what compiling it may use.
     pub load: LoadLimits,
     /// Where compilations are kept; none are if it is `None`. The key that they
@@ -40,6 +45,7 @@ impl SandboxOptions {
     pub fn new(limits: GuestLimits) -> Self {
         Self {
             limits,
+            instances_max: 10_000,
             load: LoadLimits::default(),
             cache_dir: None,
             cache_bytes_max: 4 << 30,

@@ -12,7 +12,7 @@ use crate::{
     cache::Cache,
     cell::Cell,
     compile::Compilers,
-    component::{Code, LoadedComponent, Runtime},
+    component::{Code, LoadedComponent, Places, Runtime},
     convert,
     engine::{Ticker, Tuning},
     inspect::inspect,
@@ -68,7 +68,12 @@ impl Sandbox {
         });
         Ok(Self {
             compilers: Compilers::new(options.compiler.clone(), tuning, options.load.clone()),
-            runtime: Arc::new(Runtime { engine, shared, _ticker: ticker }),
+            runtime: Arc::new(Runtime {
+                engine,
+                shared,
+                _ticker: ticker,
+                places: Places::new(options.instances_max),
+            }),
             linker,
             cache,
             options,
@@ -168,23 +173,23 @@ impl Sandbox {
     }
 }
 
-/// Asks a component what it offers, twice, each time a fresh instance: what
-/// differs then would differ between nodes and after restarts.
+/// Asks a component what it offers: twice in one instance, and again in a fresh
+/// one. What differs then would differ between nodes and after restarts.
 fn describe(code: &Code) -> Result<Description, LoadError> {
-    let first = describe_once(code)?;
-    if first != describe_once(code)? {
+    let nobody = EntityType::new("undeployed").expect("it is a name");
+    let start = || Cell::new(code, &nobody).map_err(LoadError::DescribeFault);
+    let ask = |cell: &mut Cell| {
+        cell.call(Phase::Describe, None, |guest, store| guest.call_describe(store))
+            .map(convert::description)
+            .map_err(LoadError::DescribeFault)
+    };
+    let mut first = start()?;
+    let said = ask(&mut first)?;
+    if said != ask(&mut first)? || said != ask(&mut start()?)? {
         return Err(LoadError::DescribeChanges);
     }
-    first.check().map_err(LoadError::DescriptionInvalid)?;
-    Ok(first)
-}
-
-fn describe_once(code: &Code) -> Result<Description, LoadError> {
-    let nobody = EntityType::new("undeployed").expect("it is a name");
-    let mut cell = Cell::new(code, &nobody).map_err(LoadError::DescribeFault)?;
-    cell.call(Phase::Describe, None, |guest, store| guest.call_describe(store))
-        .map(convert::description)
-        .map_err(LoadError::DescribeFault)
+    said.check().map_err(LoadError::DescriptionInvalid)?;
+    Ok(said)
 }
 
 impl fmt::Debug for Sandbox {

@@ -12,7 +12,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, PoisonError},
+    sync::{LazyLock, Mutex, PoisonError},
 };
 
 /// How a guest is built.
@@ -63,13 +63,15 @@ pub fn root() -> &'static Path {
         .expect("this crate is two levels below the root")
 }
 
+/// What was built in this process, by workspace and package.
+type Built = HashMap<(PathBuf, String, Build), PathBuf>;
+
 /// Builds a package and returns its component. What was built in this process
 /// is not looked at again.
 fn built(workspace: &Path, package: &str, build: Build) -> PathBuf {
-    static BUILT: Mutex<Option<HashMap<(PathBuf, String, Build), PathBuf>>> = Mutex::new(None);
+    static BUILT: LazyLock<Mutex<Built>> = LazyLock::new(Mutex::default);
     // A build that failed panicked; that says nothing of the others.
-    let mut guard = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = guard.get_or_insert_default();
+    let mut known = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (workspace.to_owned(), package.to_owned(), build);
     known.entry(key).or_insert_with(|| build_now(workspace, package, build)).clone()
 }

@@ -167,7 +167,7 @@ fn within_this_process_a_slow_compilation_is_left_behind() {
     let load = LoadLimits { compile_ms_max: 300, ..LoadLimits::default() };
     let options = SandboxOptions { load, cache_dir: None, ..options(limits()) };
     let sandbox = Sandbox::new(options).expect("a sandbox");
-    let small = entity_with(&[module_with(8, &long_function(40_000))]);
+    let small = entity_with(&[module_with(2, &long_function(40_000))]);
     assert_eq!(sandbox.load(&small).err(), Some(LoadError::CompileDeadline(300)));
     // Until it is through, nobody else's is begun.
     let begin = Instant::now();

@@ -2,9 +2,9 @@
 //! and everyone else's answers stay right.
 
 use stead_model::GuestLimits;
-use stead_sandbox::SandboxFault;
+use stead_sandbox::{Sandbox, SandboxFault, SandboxOptions};
 
-use crate::house::{House, entity_type, event, evil, id, limits, usual};
+use crate::house::{House, entity_type, event, evil, evil_bytes, id, limits, options, usual};
 
 /// A neighbour in an instance of its own, and a fresh instance, give right
 /// answers before and after the harm; the harmed instance is out of use.
@@ -251,4 +251,29 @@ fn a_snapshot_that_lies_is_another_than_its_events_make() {
     let mut liar = House::usual("liar");
     assert_eq!(liar.add(5), "5");
     assert_eq!(liar.instance.snapshot(&liar.entity, &liar.id).as_deref(), Ok(&b"6"[..]));
+}
+
+/// Handles are memory of the host that a guest can make on its own.
+#[test]
+fn a_guest_can_not_pile_up_handles() {
+    check(|house| house.fault("handles=1000000"), |fault| matches!(fault, SandboxFault::Trap(_)));
+    // What it needs in passing it has, also beside many entities.
+    let mut house = House::usual("a");
+    for number in 0..5_000 {
+        house.instance.create(&id(&number.to_string())).expect("an entity");
+    }
+    house.reply("handles=500");
+}
+
+#[test]
+fn no_more_instances_are_made_than_may_be() {
+    let options = SandboxOptions { instances_max: 3, ..options(limits()) };
+    let sandbox = Sandbox::new(options).expect("a sandbox");
+    let component = sandbox.load(&evil_bytes()).expect("it loads");
+    let instance = || component.instantiate(&entity_type());
+    let mut kept: Vec<_> = (0..3).map(|_| instance().expect("an instance")).collect();
+    let fault = instance().expect_err("one too many");
+    assert!(matches!(&fault, SandboxFault::Host(text) if text.contains('3')), "{fault:?}");
+    kept.pop();
+    instance().expect("there is room again");
 }

@@ -67,11 +67,12 @@ pub fn evil_mode(mode: &str) -> Vec<u8> {
 /// The bytes with every `from` replaced by a `to` of the same length.
 pub fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
+    let is_it = |&(_, window): &(usize, &[u8])| window == from;
     let places: Vec<usize> =
-        (0..=bytes.len() - from.len()).filter(|&at| &bytes[at..at + from.len()] == from).collect();
+        bytes.windows(from.len()).enumerate().filter(is_it).map(|(at, _)| at).collect();
     assert!(!places.is_empty(), "the component lacks {}", String::from_utf8_lossy(from));
     for at in places {
-        bytes[at..at + to.len()].copy_from_slice(to);
+        bytes.splice(at..at + to.len(), to.iter().copied());
     }
     bytes
 }

@@ -147,7 +147,7 @@ fn a_describe_that_lies_is_refused() {
         ("twice", "\"add\" twice"),
         ("both", "\"add\" twice"),
         ("long", "bytes"),
-        ("many", "5006"),
+        ("many", "5004"),
     ];
     for (mode, words) in cases {
         match refusal(&evil_mode(mode)) {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::stead::entity::host;
+use crate::{Counter, exports::stead::entity::guest::Entity, stead::entity::host};
 
 /// Does an act. What it returns says what came of it.
 pub fn act(name: &str) -> Vec<u8> {
@@ -42,6 +42,7 @@ pub fn act(name: &str) -> Vec<u8> {
         "socket" => said(std::net::TcpStream::connect("127.0.0.1:80").map(|_| ())),
         "listen" => said(std::net::TcpListener::bind("127.0.0.1:0").map(|_| ())),
         "lookup" => said(std::net::TcpStream::connect("localhost:80").map(|_| ())),
+        "handles" => handles(number),
         "stdin" => stdin(),
         "environment" => environment(),
         "thread" => said(std::thread::Builder::new().spawn(|| ()).map(|_| ())),
@@ -132,6 +133,15 @@ fn random_bytes(bytes: &mut [u8]) -> u16 {
 #[cfg(not(all(target_arch = "wasm32", target_env = "p1")))]
 fn random_bytes(_: &mut [u8]) -> u16 {
     0
+}
+
+/// Makes entities of its own accord and keeps them to itself.
+fn handles(count: usize) -> Vec<u8> {
+    for _ in 0..count {
+        let made = Entity::new(Counter::new(String::new(), 0));
+        std::mem::forget(made);
+    }
+    Vec::new()
 }
 
 fn said(result: std::io::Result<()>) -> Vec<u8> {

@@ -17,7 +17,7 @@ pub fn describe() -> Description {
         "both" => Description { queries: vec![operation("add", "asks")], ..good() },
         "long" => with_command("long", &"long ".repeat(100_000)),
         "many" => Description { commands: many(), ..good() },
-        "huge" => with_command("huge", &"x".repeat(48 << 20)),
+        "huge" => with_command("huge", &"x".repeat(20 << 20)),
         "effect" => Description { effects: vec!["message".into()], ..good() },
         act => {
             crate::acts::act(act);
