@@ -1,1 +1,24 @@
-//! The node's log and its partitions' stores, in redb.
+//! The node's log and its partitions' stores.
+//!
+//! An [`Entry`](stead_model::Entry) is appended to the *log*, one stream for all
+//! partitions of the node, so that one sync serves them all. When the sync has
+//! returned, the entry is durable. Then it is applied to its partition's
+//! *store*, a redb file that is made durable only from time to time: whatever it
+//! lacks after a crash is in the log. The log is dropped behind what the stores
+//! have made durable.
+
+#![forbid(unsafe_code)]
+
+pub mod disk;
+mod error;
+mod format;
+mod journal;
+mod log;
+mod options;
+mod store;
+
+pub use disk::{Disk, RealDisk};
+pub use error::JournalError;
+pub use journal::{Journal, JournalStatus, RecoveryReport};
+pub use options::{Identity, JournalEvents, JournalOptions};
+pub use store::{EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent};

@@ -10,6 +10,6 @@ mod format;
 mod routes;
 mod store;
 
-pub use blobs::{BlobError, Blobs};
+pub use blobs::Blobs;
 pub use routes::route_owner;
-pub use store::{CatalogError, CatalogStore, TypeFacts, VersionFacts};
+pub use store::{CatalogStore, TypeFacts, VersionFacts};

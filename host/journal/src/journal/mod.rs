@@ -1,0 +1,219 @@
+//! The journal as a whole: opened, appended to, read, closed.
+
+mod applier;
+mod ballast;
+mod checkpoints;
+mod recovery;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use stead_model::{Entry, LogIndex, PartitionId};
+
+use self::{
+    applier::Applying,
+    ballast::Ballast,
+    checkpoints::Checkpoints,
+    recovery::{Recovery, recover},
+};
+use crate::{
+    JournalError,
+    disk::{Disk, DiskLock},
+    log::Log,
+    options::{Identity, JournalEvents, JournalOptions},
+    store::{Store, StoreReader},
+};
+
+/// The node's journal. Cheap to clone; all clones are the same journal.
+#[derive(Clone)]
+pub struct Journal(Arc<Inner>);
+
+struct Inner {
+    log: Arc<Log>,
+    applying: Arc<Applying>,
+    checkpoints: Mutex<Option<Checkpoints>>,
+    stores: Arc<[Arc<Store>]>,
+    heads: BTreeMap<PartitionId, LogIndex>,
+    identity: Identity,
+    disk: Arc<dyn Disk>,
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
+}
+
+/// What opening the journal had to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Log segments that were read.
+    pub segments: u64,
+    /// Entries that were read.
+    pub entries_read: u64,
+    /// Entries that were applied again.
+    pub entries_applied: u64,
+    /// How long all of it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Whether the journal was made just now.
+    pub created: bool,
+}
+
+/// How the journal fares.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JournalStatus {
+    /// Bytes of all its files.
+    pub bytes: u64,
+    /// Groups that were made durable since it was opened, one sync each.
+    pub log_commits: u64,
+    /// Log segments there are.
+    pub log_segments: usize,
+    /// Durable entries that are not applied yet.
+    pub unapplied: usize,
+    /// What ails it, in sentences; empty if nothing does.
+    pub problems: Vec<String>,
+}
+
+impl Journal {
+    /// Opens a journal, or makes one, and applies again what its stores lack.
+    /// Blocks meanwhile. From then on `events` is told what becomes of entries.
+    ///
+    /// # Errors
+    /// If another process has it, if it is another node's or has another
+    /// partition count, or if anything in it is damaged.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: JournalOptions,
+        events: Arc<dyn JournalEvents>,
+    ) -> Result<(Self, RecoveryReport), JournalError> {
+        let Recovery { identity, lock, stores, recovered, heads, report } =
+            recover(&disk, &options)?;
+        let ballast = Ballast::new(Arc::clone(&disk), options.ballast_bytes);
+        ballast.take()?;
+        let applying = Applying::start(
+            Arc::clone(&disk),
+            Arc::clone(&stores),
+            Arc::clone(&events),
+            ballast,
+            options.apply_delay_ms,
+        )
+        .map_err(|error| thread_failed(&error))?;
+        let outcomes = applier::Relay::new(Arc::clone(&applying), events);
+        let log = Log::start(
+            Arc::clone(&disk),
+            identity.clone(),
+            options.segment_bytes,
+            recovered,
+            outcomes,
+        )
+        .map_err(|error| thread_failed(&error))?;
+        let log = Arc::new(log);
+        applying.serve(Arc::clone(&log));
+        let checkpoints =
+            Checkpoints::start(Arc::clone(&disk), Arc::clone(&stores), Arc::clone(&log), &options)
+                .map_err(|error| thread_failed(&error))?;
+        let inner = Inner {
+            log,
+            applying,
+            checkpoints: Mutex::new(Some(checkpoints)),
+            stores,
+            heads,
+            identity,
+            disk,
+            lock: Mutex::new(Some(lock)),
+        };
+        Ok((Self(Arc::new(inner)), report))
+    }
+
+    /// Appends an entry. What becomes of it is told to the [`JournalEvents`]:
+    /// first `durable` or `failed`, then, if it is durable, `applied`. Never
+    /// blocks; the caller bounds how much it has under way.
+    pub fn append(&self, entry: Entry) {
+        self.0.log.append(entry);
+    }
+
+    /// Has what is durable applied soon, rather than gathered for a while.
+    pub fn flush(&self, _partition: PartitionId) {
+        self.0.applying.flush();
+    }
+
+    /// A partition's last entry when the journal was opened.
+    #[must_use]
+    pub fn last_index(&self, partition: PartitionId) -> LogIndex {
+        self.0.heads.get(&partition).copied().unwrap_or_default()
+    }
+
+    /// Reads a partition's store.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    #[must_use]
+    pub fn reader(&self, partition: PartitionId) -> StoreReader {
+        let store = self.0.stores.get(usize::from(partition.get()));
+        StoreReader(Arc::clone(store.expect("a partition of this journal")))
+    }
+
+    /// The node's id, 32 hexadecimal digits.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        format!("{:032x}", self.0.identity.node)
+    }
+
+    /// How it fares.
+    #[must_use]
+    pub fn status(&self) -> JournalStatus {
+        let log = self.0.log.status();
+        let stores = self.0.stores.iter().filter_map(|store| store.failure());
+        let problems = log.failure.into_iter().chain(log.full).chain(stores);
+        let mut problems: Vec<String> = problems.map(|problem| problem.to_string()).collect();
+        problems.dedup();
+        JournalStatus {
+            bytes: self.bytes(),
+            log_commits: log.commits,
+            log_segments: log.segments,
+            unapplied: self.0.applying.backlog(),
+            problems,
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let disk = &self.0.disk;
+        let directories = [crate::log::directory(), crate::store::directory()];
+        let lengths = directories.iter().flat_map(|directory| {
+            let names = disk.list(directory).unwrap_or_default();
+            names.into_iter().filter_map(move |name| {
+                disk.open(&format!("{directory}/{name}")).and_then(|file| file.len()).ok()
+            })
+        });
+        lengths.sum()
+    }
+
+    /// Finishes what was appended, makes all stores durable, and lets the files
+    /// go, so that the next opening has nothing to do.
+    ///
+    /// # Errors
+    /// The first store's that could not be made durable; what it lacks is in the log.
+    pub fn close(&self) -> Result<(), JournalError> {
+        self.0.log.close();
+        self.0.applying.close();
+        let mut checkpoints = self.0.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(checkpoints.take());
+        let mut result = Ok(());
+        let mut durable = BTreeMap::new();
+        for store in &*self.0.stores {
+            if store.failure().is_none() {
+                result = result.and(store.checkpoint());
+            }
+            durable.insert(store.partition, store.durable());
+        }
+        if result.is_ok() {
+            result = self.0.log.drop_behind(&*self.0.disk, &durable).map(drop);
+        }
+        for store in &*self.0.stores {
+            store.close();
+        }
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result
+    }
+}
+
+fn thread_failed(error: &std::io::Error) -> JournalError {
+    JournalError::fatal("start a thread for", "the journal", error)
+}

@@ -1,0 +1,369 @@
+//! The thread that writes the log: everything that waits becomes one group, one
+//! write and one sync.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use stead_model::{Entry, LogIndex, PartitionId, Term};
+
+use super::{Segment, segment};
+use crate::{
+    JournalError,
+    disk::Disk,
+    format::{
+        entry,
+        segment::{Head, RECORD_PREFIX_BYTES, SegmentHeader},
+    },
+    options::Identity,
+};
+
+/// The most bytes of records in one group, but for a last record that goes over.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+/// The most records in one group.
+const GROUP_RECORDS_MAX: usize = 4_096;
+/// After so long without a group, a mark is written.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Who hears what became of entries. Called on the writer's thread.
+pub(crate) trait Outcomes: Send + 'static {
+    /// These are durable, in the order of the log.
+    fn durable(&mut self, entries: Vec<Entry>);
+
+    /// Entries of a partition from this one on are not written.
+    fn failed(&mut self, partition: PartitionId, from: LogIndex, error: &JournalError);
+}
+
+/// A segment behind the one that is written to, and what it holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Sealed {
+    pub(crate) path: String,
+    /// The last entry of each partition in it or before it.
+    pub(crate) heads: BTreeMap<PartitionId, LogIndex>,
+}
+
+/// How the log fares.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogStatus {
+    pub(crate) commits: u64,
+    pub(crate) segments: usize,
+    pub(crate) failure: Option<JournalError>,
+    pub(crate) full: Option<JournalError>,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<(Entry, Vec<u8>)>,
+    closing: bool,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    commits: AtomicU64,
+    sealed: Mutex<VecDeque<Sealed>>,
+    failure: Mutex<Option<JournalError>>,
+    full: Mutex<Option<JournalError>>,
+    /// Why nothing is taken although the log itself could: a store has no room.
+    stalled: Mutex<Option<JournalError>>,
+}
+
+/// The log, open for appending.
+pub(crate) struct Log {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What recovery hands over to the writer.
+pub(crate) struct Recovered {
+    /// The segment to go on with, if there is one with room.
+    pub(crate) segment: Option<Segment>,
+    pub(crate) next_record: u64,
+    /// The last entry of each partition.
+    pub(crate) heads: BTreeMap<PartitionId, (Term, LogIndex)>,
+    /// Segments before it, oldest first.
+    pub(crate) sealed: VecDeque<Sealed>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        segment_bytes: u64,
+        recovered: Recovered,
+        outcomes: impl Outcomes,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            commits: AtomicU64::new(0),
+            sealed: Mutex::new(recovered.sealed),
+            failure: Mutex::new(None),
+            full: Mutex::new(None),
+            stalled: Mutex::new(None),
+        });
+        let mut writer = Writer {
+            disk,
+            identity,
+            segment_bytes,
+            segment: recovered.segment,
+            next_record: recovered.next_record,
+            heads: recovered.heads,
+            buffer: Vec::new(),
+            marked: true,
+            shared: Arc::clone(&shared),
+            outcomes,
+        };
+        let thread =
+            std::thread::Builder::new().name("stead-log".into()).spawn(move || writer.run())?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Puts an entry in the queue; its outcome is told to the `Outcomes`. The
+    /// callers bound how much they have under way.
+    pub(crate) fn append(&self, entry: Entry) {
+        // Encoded here, on the caller's thread: the writer is the bottleneck.
+        let record = entry::encode(&entry);
+        let mut queue = lock(&self.shared.queue);
+        queue.entries.push_back((entry, record));
+        drop(queue);
+        self.shared.wake.notify_one();
+    }
+
+    /// Takes nothing more for a while, or goes on.
+    pub(crate) fn stall(&self, why: Option<JournalError>) {
+        *lock(&self.shared.stalled) = why;
+    }
+
+    /// Removes the oldest segments of which nothing is needed: whose entries are
+    /// all at or below these.
+    pub(crate) fn drop_behind(
+        &self,
+        disk: &dyn Disk,
+        durable: &BTreeMap<PartitionId, LogIndex>,
+    ) -> Result<usize, JournalError> {
+        let mut dropped = 0;
+        loop {
+            let mut sealed = lock(&self.shared.sealed);
+            let needless = sealed.front().is_some_and(|segment| {
+                segment.heads.iter().all(|(partition, head)| {
+                    durable.get(partition).is_some_and(|through| through >= head)
+                })
+            });
+            if !needless {
+                return Ok(dropped);
+            }
+            let Some(segment) = sealed.pop_front() else { return Ok(dropped) };
+            drop(sealed);
+            // One after the other, so that a crash can't leave a hole.
+            disk.remove(&segment.path).and_then(|()| disk.sync_dir(segment::directory())).map_err(
+                |error| JournalError::io("remove", &disk.describe(&segment.path), &error),
+            )?;
+            dropped += 1;
+        }
+    }
+
+    pub(crate) fn status(&self) -> LogStatus {
+        LogStatus {
+            commits: self.shared.commits.load(Ordering::Relaxed),
+            segments: lock(&self.shared.sealed).len() + 1,
+            failure: lock(&self.shared.failure).clone(),
+            full: lock(&self.shared.full).clone(),
+        }
+    }
+
+    /// Writes what waits, and ends the thread.
+    pub(crate) fn close(&self) {
+        lock(&self.shared.queue).closing = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = lock(&self.thread).take() {
+            // A writer that panicked has latched nothing; its entries were never told durable.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+struct Writer<O> {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    segment_bytes: u64,
+    segment: Option<Segment>,
+    next_record: u64,
+    heads: BTreeMap<PartitionId, (Term, LogIndex)>,
+    buffer: Vec<u8>,
+    marked: bool,
+    shared: Arc<Shared>,
+    outcomes: O,
+}
+
+impl<O: Outcomes> Writer<O> {
+    fn run(&mut self) {
+        while let Some(group) = self.next_group() {
+            if group.is_empty() {
+                self.mark();
+            } else {
+                self.commit(group);
+            }
+        }
+        self.mark();
+    }
+
+    /// What waits, up to a bound; empty after a while without anything.
+    fn next_group(&self) -> Option<Vec<(Entry, Vec<u8>)>> {
+        let mut queue = lock(&self.shared.queue);
+        while queue.entries.is_empty() {
+            if queue.closing {
+                return None;
+            }
+            if self.marked {
+                queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (woken, timeout) =
+                self.shared.wake.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            if timeout.timed_out() && queue.entries.is_empty() {
+                return Some(Vec::new());
+            }
+        }
+        let mut bytes = 0;
+        let mut count = 0;
+        for (_, record) in &queue.entries {
+            if count >= GROUP_RECORDS_MAX || bytes >= GROUP_BYTES_MAX {
+                break;
+            }
+            bytes += record.len() + RECORD_PREFIX_BYTES;
+            count += 1;
+        }
+        Some(queue.entries.drain(..count).collect())
+    }
+
+    fn commit(&mut self, group: Vec<(Entry, Vec<u8>)>) {
+        let mut heads = self.heads.clone();
+        let (mut entries, mut records) = (Vec::with_capacity(group.len()), Vec::new());
+        for (entry, mut record) in group {
+            let head = heads.entry(entry.partition).or_default();
+            if entry.index != head.1.next() || entry.term < head.0 {
+                // It was built on one that failed.
+                let what = format!("it does not follow entry {}", head.1);
+                let (partition, index) = (entry.partition, entry.index);
+                let error = JournalError::Inconsistent { partition, index, what };
+                let error = lock(&self.shared.failure).clone().unwrap_or(error);
+                let error = lock(&self.shared.full).clone().unwrap_or(error);
+                self.outcomes.failed(partition, index, &error);
+                continue;
+            }
+            *head = (entry.term, entry.index);
+            entry::number(&mut record, self.next_record + records.len() as u64);
+            records.push(record);
+            entries.push(entry);
+        }
+        if entries.is_empty() {
+            return;
+        }
+        match self.write(&records) {
+            Ok(()) => {
+                self.next_record += records.len() as u64;
+                self.heads = heads;
+                self.marked = false;
+                self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                *lock(&self.shared.full) = None;
+                self.outcomes.durable(entries);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the log could not be written");
+                let latch = if error.is_full() { &self.shared.full } else { &self.shared.failure };
+                *lock(latch) = Some(error.clone());
+                for entry in entries {
+                    self.outcomes.failed(entry.partition, entry.index, &error);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, records: &[Vec<u8>]) -> Result<(), JournalError> {
+        if let Some(failure) = &*lock(&self.shared.failure) {
+            return Err(failure.clone());
+        }
+        if let Some(stalled) = &*lock(&self.shared.stalled) {
+            return Err(stalled.clone());
+        }
+        let bytes = records.iter().map(|record| record.len() + RECORD_PREFIX_BYTES).sum();
+        if !self.segment.as_ref().is_some_and(|segment| segment.fits(bytes)) {
+            self.roll(bytes)?;
+        }
+        match &mut self.segment {
+            Some(segment) => segment.write(self.next_record, records, &mut self.buffer),
+            None => Err(JournalError::Closed),
+        }
+    }
+
+    /// Begins the next segment. The one before stays what it is written to if
+    /// there is no room for another.
+    fn roll(&mut self, bytes: usize) -> Result<(), JournalError> {
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).map_err(|error| {
+            JournalError::io("draw a salt for", "a log segment", &std::io::Error::other(error))
+        })?;
+        let heads =
+            self.heads.iter().map(|(&partition, &(term, index))| Head { partition, term, index });
+        let header = SegmentHeader {
+            cluster: self.identity.cluster,
+            node: self.identity.node,
+            salt: u64::from_le_bytes(salt),
+            first_record: self.next_record,
+            heads: heads.collect(),
+        };
+        // Room for a group that is larger than a segment, too.
+        let bytes_max = self.segment_bytes.max(bytes as u64 + (1 << 20) + (64 << 10));
+        // One that nothing was written to is made anew, under the same name.
+        let before = self.segment.take().filter(|before| before.first_record != self.next_record);
+        match Segment::create(&*self.disk, &header, bytes_max) {
+            Ok(segment) => {
+                if let Some(before) = before {
+                    let heads = self.heads.iter().map(|(&p, &(_, index))| (p, index)).collect();
+                    lock(&self.shared.sealed).push_back(Sealed { path: before.path, heads });
+                }
+                self.segment = Some(segment);
+                Ok(())
+            }
+            Err(error) => {
+                self.segment = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// Says behind the last group that all before it is durable.
+    fn mark(&mut self) {
+        if self.marked || lock(&self.shared.failure).is_some() {
+            return;
+        }
+        self.marked = true;
+        let Some(segment) = &mut self.segment else { return };
+        if !segment.fits(0) {
+            return;
+        }
+        if let Err(error) = segment.write(self.next_record, &[], &mut self.buffer) {
+            tracing::error!(%error, "the log could not be written");
+            let latch = if error.is_full() { &self.shared.full } else { &self.shared.failure };
+            *lock(latch) = Some(error);
+        }
+    }
+}

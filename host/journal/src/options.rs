@@ -1,0 +1,70 @@
+//! How a journal is kept, whose it is, and who is told of what happens to it.
+
+use stead_model::{LogIndex, PartitionCount, PartitionId, TimestampMs};
+
+use crate::JournalError;
+
+/// How a journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// The partition count; fixed when the journal is made.
+    pub partitions: PartitionCount,
+    /// The size of a log segment, in bytes.
+    pub segment_bytes: u64,
+    /// How old a store's durable state may get, in milliseconds.
+    pub checkpoint_age_ms: u64,
+    /// How much may be applied to a store before it is made durable, in bytes.
+    pub checkpoint_bytes: u64,
+    /// The caches of all stores together, in bytes.
+    pub cache_bytes: usize,
+    /// Whether every stored page is checked when the journal is opened.
+    pub verify: bool,
+    /// Room that is kept back for the stores when the disk is full, in bytes.
+    pub ballast_bytes: u64,
+    /// How long entries are gathered before they are applied, in milliseconds.
+    pub apply_delay_ms: u64,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            partitions: PartitionCount::default(),
+            segment_bytes: 64 << 20,
+            checkpoint_age_ms: 30_000,
+            checkpoint_bytes: 32 << 20,
+            cache_bytes: 256 << 20,
+            verify: false,
+            ballast_bytes: 16 << 20,
+            apply_delay_ms: 20,
+        }
+    }
+}
+
+/// Whose journal it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's id.
+    pub cluster: u128,
+    /// The node's id.
+    pub node: u128,
+    /// The partition count.
+    pub partitions: PartitionCount,
+    /// When the journal was made.
+    pub created_at: TimestampMs,
+}
+
+/// Who is told how far the journal has come. Called from the journal's threads,
+/// in order for each partition; must be quick.
+pub trait JournalEvents: Send + Sync {
+    /// Entries up to this one are durable.
+    fn durable(&self, partition: PartitionId, through: LogIndex);
+
+    /// The store shows entries up to this one.
+    fn applied(&self, partition: PartitionId, through: LogIndex);
+
+    /// Entries from this one on were not written, those that were appended in
+    /// the meantime among them. If the error is [`JournalError::is_full`], they
+    /// are surely not in the log, and the next entry takes this index; with any
+    /// other, it isn't known, and the log takes nothing more.
+    fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError);
+}
