@@ -4,6 +4,8 @@
 //! and queries to their entities; [`serve_admin`] deploys types and shows what
 //! the node holds. Both speak HTTP/1.1 (with pipelining) and HTTP/2 (by prior
 //! knowledge), and both answer what went wrong as `application/problem+json`.
+//! The one exception is what is no HTTP request to begin with, or has a head
+//! that is too large: hyper refuses it with a bare `400`, `414` or `431`.
 //!
 //! The house behind them is whatever implements
 //! [`Service`](stead_cluster::api::Service). Nothing here knows partitions,
