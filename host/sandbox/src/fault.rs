@@ -1,11 +1,14 @@
 //! Why a guest call did not return, and how that is read off wasmtime's error.
 
-use wasmtime::{Error, Trap};
+use wasmtime::{Error, Trap, WasmBacktrace};
 
-use crate::state::GuestState;
+use crate::{lines::printable, state::GuestState};
 
 /// The most bytes in the text of a fault: it goes to logs.
 const FAULT_TEXT_BYTES_MAX: usize = 4 << 10;
+
+/// The most functions that it names.
+const PLACE_FRAMES_MAX: usize = 6;
 
 /// Why a guest call did not return. After any of these but `Refused` the
 /// instance, with every entity in it, is to be discarded; it refuses every
@@ -71,14 +74,30 @@ impl SandboxFault {
                 state.handover_bytes_max()
             ));
         }
-        let said = state.last_words();
-        let text = match trap {
-            Some(trap) if said.is_empty() => trap.to_string(),
-            Some(trap) => format!("{said} ({trap})"),
+        let what = match trap {
+            Some(trap) => trap.to_string(),
             None => format!("{:#}", error.root_cause()),
         };
-        Self::Trap(bounded(text))
+        let said = state.last_words();
+        Self::Trap(bounded(match (said.is_empty(), place(error)) {
+            (false, _) => format!("{said} ({what})"),
+            (true, Some(place)) => format!("{what}, {place}"),
+            (true, None) => what,
+        }))
     }
+}
+
+/// Where it was, if the component still has its functions' names: for those
+/// whose language says nothing itself.
+fn place(error: &Error) -> Option<String> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+    let names: Vec<&str> = backtrace
+        .frames()
+        .iter()
+        .filter_map(|frame| frame.func_name())
+        .take(PLACE_FRAMES_MAX)
+        .collect();
+    if names.is_empty() { None } else { Some(printable(&format!("in {}", names.join(" < ")))) }
 }
 
 /// Whether the guest handed over more than hostcall fuel allows. wasmtime's

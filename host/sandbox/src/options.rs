@@ -74,7 +74,7 @@ pub struct LoadLimits {
     pub items_max: u32,
     /// The longest that compiling may take, in milliseconds.
     pub compile_ms_max: u64,
-    /// The most address space that a compiling process may have, in bytes.
+    /// The most memory that a compiling process may have, in bytes.
     pub compile_memory_bytes_max: u64,
     /// The most bytes of machine code and data that a compilation may be.
     pub artifact_bytes_max: usize,
@@ -90,7 +90,7 @@ impl Default for LoadLimits {
             depth_max: 16,
             items_max: 500_000,
             compile_ms_max: 120_000,
-            compile_memory_bytes_max: 6 << 30,
+            compile_memory_bytes_max: 4 << 30,
             artifact_bytes_max: 512 << 20,
         }
     }

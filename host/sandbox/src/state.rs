@@ -191,7 +191,8 @@ impl GuestState {
     /// Takes what the guest writes to a stream.
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         if stream == Stream::Stderr {
-            self.last_words.extend_from_slice(bytes);
+            let (_, tail) = bytes.split_at(bytes.len().saturating_sub(LAST_WORDS_BYTES_MAX));
+            self.last_words.extend_from_slice(tail);
             let excess = self.last_words.len().saturating_sub(LAST_WORDS_BYTES_MAX);
             self.last_words.drain(..excess);
         }

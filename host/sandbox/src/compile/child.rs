@@ -117,7 +117,7 @@ fn silent_end(
     }
     if signal == Some(SIGABRT) || complaint.contains("memory allocation") {
         return LoadError::CompileMemory(format!(
-            "it needs over {} bytes of address space",
+            "it needs over {} bytes",
             limits.compile_memory_bytes_max
         ));
     }

@@ -80,7 +80,9 @@ fn read_job(input: &mut impl Read) -> io::Result<(Job, Vec<u8>)> {
 
 fn limit(job: &Job) -> io::Result<()> {
     let at_most = |max| Rlimit { current: Some(max), maximum: Some(max) };
-    rustix::process::setrlimit(Resource::As, at_most(job.memory_bytes_max))?;
+    // Memory that is written to, rather than address space: allocators set
+    // aside much of the latter for each thread and may never use it.
+    rustix::process::setrlimit(Resource::Data, at_most(job.memory_bytes_max))?;
     rustix::process::setrlimit(Resource::Cpu, at_most(job.processor_seconds_max))?;
     rustix::process::setrlimit(Resource::Core, at_most(0))?;
     // Best effort: being polite is no condition.

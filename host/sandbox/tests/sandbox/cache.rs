@@ -179,3 +179,21 @@ fn what_a_crash_left_half_written_is_removed() {
     Counted::open(dir.path());
     the_kept(dir.path());
 }
+
+#[test]
+fn a_cache_that_can_not_be_had_is_named() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let dir = file.path().join("compiled");
+    let options = SandboxOptions { cache_dir: Some(dir.clone()), ..options(limits()) };
+    let error = Sandbox::new(options).expect_err("there is no place for it");
+    assert!(error.to_string().contains(&dir.display().to_string()), "{error}");
+}
+
+#[test]
+fn a_cache_that_can_not_be_written_costs_only_time() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let counted = Counted::open(dir.path());
+    fs::remove_dir_all(dir.path().join("compiled")).expect("it is ours");
+    assert!(counted.load(&evil_bytes()));
+    assert!(counted.load(&evil_bytes()));
+}

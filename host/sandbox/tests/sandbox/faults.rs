@@ -277,3 +277,21 @@ fn no_more_instances_are_made_than_may_be() {
     kept.pop();
     instance().expect("there is room again");
 }
+
+/// Faults on every thread at once, and right answers beside them.
+#[test]
+fn harm_on_many_threads_at_once_stays_where_it_is() {
+    const ACTS: [&str; 6] = ["panic", "recurse", "bomb", "exit", "reply=100000000", "sleep"];
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            scope.spawn(move || {
+                let mut sound = House::usual("sound");
+                for round in 1..=30 {
+                    let act = ACTS.iter().cycle().nth(thread + round).expect("it never ends");
+                    House::usual("harmed").fault(act);
+                    assert_eq!(sound.add(1), round.to_string());
+                }
+            });
+        }
+    });
+}
