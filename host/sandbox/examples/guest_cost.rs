@@ -1,10 +1,11 @@
 //! What guests cost the host: a command, an event replayed, an instance, an
 //! entity.
 //!
-//!     cargo run --release -p stead-sandbox --example guest_cost [COMPONENT]
+//!     cargo run --release -p stead-sandbox --example guest_cost [COMPONENT COMMAND BODY QUERY]
 //!
-//! Without a component it builds and measures the counter in `tests/guests`;
-//! another must understand its commands.
+//! Without arguments it builds and measures the counter in `tests/guests`. The
+//! command must be one that an entity accepts again and again; what is replayed
+//! is the event that it records.
 
 use std::{
     error::Error,
@@ -12,16 +13,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_model::{EntityId, EntityType, Event, GuestLimits};
-use stead_sandbox::{LoadedComponent, Sandbox, SandboxOptions};
+use stead_model::{EntityId, EntityType, GuestLimits, Outcome};
+use stead_sandbox::{Entity, Instance, LoadedComponent, Sandbox, SandboxOptions};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// What is measured.
+struct Subject {
+    component: LoadedComponent,
+    entity_type: EntityType,
+    command: String,
+    body: String,
+    query: String,
+}
+
+impl Subject {
+    fn handle(&self, instance: &mut Instance, entity: &Entity, id: &EntityId) -> Result<Outcome> {
+        let answer = instance.handle(entity, id, &self.command, self.body.as_bytes())?;
+        Ok(answer.map_err(|no| no.message)?)
+    }
+}
+
 fn main() -> Result<()> {
-    let path = match std::env::args_os().nth(1) {
+    let mut arguments = std::env::args().skip(1);
+    let path = match arguments.next() {
         Some(path) => path.into(),
         None => stead_test_support::guest("evil"),
     };
+    let mut argument = |usual: &str| arguments.next().unwrap_or_else(|| usual.to_owned());
+    let (command, body, query) = (argument("add"), argument("1"), argument("total"));
     let sandbox = Sandbox::new(SandboxOptions::new(GuestLimits::default()))?;
     let begin = Instant::now();
     let component = sandbox.load_file(&path)?;
@@ -31,17 +51,15 @@ fn main() -> Result<()> {
         component.machine_code_bytes(),
         begin.elapsed()
     );
-    calls(&component)?;
-    replay(&component)?;
+    let subject =
+        Subject { component, entity_type: EntityType::new("measured")?, command, body, query };
+    calls(&subject)?;
+    replay(&subject)?;
     for count in [100_000, 1_000_000] {
-        entities(&component, count)?;
+        entities(&subject, count)?;
     }
-    instances(&component)?;
+    instances(&subject)?;
     Ok(())
-}
-
-fn entity_type() -> Result<EntityType> {
-    Ok(EntityType::new("counter")?)
 }
 
 /// The best of several rounds: what it costs when nothing else disturbs.
@@ -57,22 +75,22 @@ fn each(whole: Duration, count: u32) -> f64 {
     whole.as_secs_f64() * 1e6 / f64::from(count)
 }
 
-fn calls(component: &LoadedComponent) -> Result<()> {
+fn calls(subject: &Subject) -> Result<()> {
     const CALLS: u32 = 200_000;
-    let mut instance = component.instantiate(&entity_type()?)?;
+    let mut instance = subject.component.instantiate(&subject.entity_type)?;
     let id = EntityId::new("42")?;
     let entity = instance.create(&id)?;
     let command = best(5, || {
         let begin = Instant::now();
         for _ in 0..CALLS {
-            black_box(instance.handle(&entity, &id, "add", b"1")?.map_err(|no| no.message)?);
+            black_box(subject.handle(&mut instance, &entity, &id)?);
         }
         Ok(begin.elapsed())
     })?;
     let query = best(5, || {
         let begin = Instant::now();
         for _ in 0..CALLS {
-            black_box(instance.query(&entity, &id, "total", b"")?.map_err(|no| no.message)?);
+            black_box(instance.query(&entity, &id, &subject.query, b"")?.map_err(|no| no.message)?);
         }
         Ok(begin.elapsed())
     })?;
@@ -81,12 +99,15 @@ fn calls(component: &LoadedComponent) -> Result<()> {
     Ok(())
 }
 
-fn replay(component: &LoadedComponent) -> Result<()> {
-    let mut instance = component.instantiate(&entity_type()?)?;
+fn replay(subject: &Subject) -> Result<()> {
+    let mut instance = subject.component.instantiate(&subject.entity_type)?;
     let id = EntityId::new("42")?;
     let entity = instance.create(&id)?;
+    let event = subject.handle(&mut instance, &entity, &id)?.events.pop();
+    let event = event.ok_or("the command records no event")?;
+    println!("event              {} bytes, {:?}", event.size(), event.name);
     for batch in [1_usize, 16, 256, 4_096] {
-        let events = vec![Event { name: "added".into(), body: b"1".to_vec() }; batch];
+        let events = vec![event.clone(); batch];
         let crossings = (200_000 / batch).max(1);
         let whole = best(5, || {
             let begin = Instant::now();
@@ -101,21 +122,20 @@ fn replay(component: &LoadedComponent) -> Result<()> {
     Ok(())
 }
 
-fn instances(component: &LoadedComponent) -> Result<()> {
+fn instances(subject: &Subject) -> Result<()> {
     const INSTANCES: u32 = 2_000;
-    let entity_type = entity_type()?;
     let id = EntityId::new("42")?;
     let mut kept = Vec::with_capacity(INSTANCES as usize);
     let before = resident_bytes()?;
     let begin = Instant::now();
     for _ in 0..INSTANCES {
-        kept.push(component.instantiate(&entity_type)?);
+        kept.push(subject.component.instantiate(&subject.entity_type)?);
     }
     let made = begin.elapsed();
     let begin = Instant::now();
     for instance in &mut kept {
         let entity = instance.create(&id)?;
-        instance.handle(&entity, &id, "add", b"1")?.map_err(|no| no.message)?;
+        subject.handle(instance, &entity, &id)?;
     }
     let first = begin.elapsed();
     let resident = resident_bytes()?.saturating_sub(before);
@@ -136,8 +156,8 @@ fn instances(component: &LoadedComponent) -> Result<()> {
     Ok(())
 }
 
-fn entities(component: &LoadedComponent, count: u32) -> Result<()> {
-    let mut instance = component.instantiate(&entity_type()?)?;
+fn entities(subject: &Subject, count: u32) -> Result<()> {
+    let mut instance = subject.component.instantiate(&subject.entity_type)?;
     let ids: Vec<EntityId> =
         (0..count).map(|n| EntityId::new(&n.to_string())).collect::<std::result::Result<_, _>>()?;
     let mut kept = Vec::with_capacity(ids.len());
@@ -145,7 +165,7 @@ fn entities(component: &LoadedComponent, count: u32) -> Result<()> {
     let begin = Instant::now();
     for id in &ids {
         let entity = instance.create(id)?;
-        instance.handle(&entity, id, "add", b"1")?.map_err(|no| no.message)?;
+        subject.handle(&mut instance, &entity, id)?;
         kept.push(entity);
     }
     let made = begin.elapsed();
@@ -154,7 +174,7 @@ fn entities(component: &LoadedComponent, count: u32) -> Result<()> {
         "entity             {} bytes each with its handle ({} of it linear memory, {} the handle), {} of them in one instance, {:.2} µs to make one and handle a command",
         resident / ids.len(),
         instance.memory_bytes() / ids.len(),
-        size_of::<stead_sandbox::Entity>(),
+        size_of::<Entity>(),
         count,
         each(made, count)
     );
