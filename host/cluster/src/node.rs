@@ -187,8 +187,7 @@ impl Node {
             threads => threads,
         };
         let failed = |source| OpenError::System { what: "a thread can't be started", source };
-        let workers =
-            partitions.start(threads, worker_stack_bytes(&limits)).map_err(failed)?;
+        let workers = partitions.start(threads, worker_stack_bytes(&limits)).map_err(failed)?;
         let ticker = std::thread::Builder::new()
             .name("stead-ticker".into())
             .spawn({
@@ -333,11 +332,8 @@ impl Service for Node {
             None => (RequestId::mint(clock::now(), rand::random()), true),
         };
         let (address, name, deadline) = (call.address.clone(), call.name.clone(), call.deadline);
-        let asked = Asked {
-            name: &name,
-            request: Some(&request),
-            ..self.asked(&address, "command")
-        };
+        let asked =
+            Asked { name: &name, request: Some(&request), ..self.asked(&address, "command") };
         let sent = Request::Command(call, request.clone(), fresh);
         let answer = self.ask(&asked, sent, deadline).await?;
         asked.command_reply(answer)

@@ -64,7 +64,8 @@ struct Inbox {
     changes: Vec<Change>,
     durable: LogIndex,
     applied: LogIndex,
-    failed: Option<(LogIndex, AppendFailure)>,
+    /// Every report of an entry that was not written, in order.
+    failed: Vec<(LogIndex, AppendFailure)>,
     broken: Option<String>,
 }
 
@@ -78,6 +79,9 @@ struct Core {
     /// Appended and not yet durable; then durable and not yet applied.
     in_flight: VecDeque<(LogIndex, BatchNumber)>,
     unapplied: VecDeque<(LogIndex, BatchNumber)>,
+    /// Entries that were built on one that failed. The journal reports each of
+    /// them as well, perhaps after their indexes were used again.
+    failures_to_come: VecDeque<LogIndex>,
     effects: Vec<Effect>,
 }
 
@@ -110,6 +114,7 @@ impl Partition {
             next_index: last.next(),
             in_flight: VecDeque::new(),
             unapplied: VecDeque::new(),
+            failures_to_come: VecDeque::new(),
             effects: Vec::new(),
         };
         Self {
@@ -157,11 +162,7 @@ impl Partition {
 
     /// Entries from here on were not written.
     pub fn failed(&self, from: LogIndex, failure: AppendFailure) {
-        let mut inbox = self.inbox();
-        let sooner = inbox.failed.as_ref().is_none_or(|(known, _)| from < *known);
-        if sooner {
-            inbox.failed = Some((from, failure));
-        }
+        self.inbox().failed.push((from, failure));
     }
 
     /// What the store shows, once it shows all that was durable at this call.
@@ -218,7 +219,7 @@ impl Turns for Partition {
             let mut inbox = self.inbox();
             let durable = inbox.durable;
             let applied = inbox.applied;
-            let failed = inbox.failed.take();
+            let failed = std::mem::take(&mut inbox.failed);
             let changes = std::mem::take(&mut inbox.changes);
             let count = inbox.requests.len().min(REQUESTS_PER_TURN);
             let requests: Vec<_> = inbox.requests.drain(..count).collect();
@@ -237,8 +238,7 @@ impl Turns for Partition {
         for (request, sender) in requests {
             core.request(request, sender, now);
         }
-        let engine_more =
-            core.engine.turn(now, &mut core.guests, &core.reader, &mut core.effects);
+        let engine_more = core.engine.turn(now, &mut core.guests, &core.reader, &mut core.effects);
         self.perform(core);
         let counters = core.engine.counters(&core.guests);
         self.ticks.store(counters.live + counters.waiting, Ordering::Release);
@@ -332,7 +332,7 @@ impl Core {
         &mut self,
         durable: LogIndex,
         applied: LogIndex,
-        failed: Option<(LogIndex, AppendFailure)>,
+        failed: Vec<(LogIndex, AppendFailure)>,
     ) {
         let mut committed = None;
         while self.in_flight.front().is_some_and(|(index, _)| *index <= durable) {
@@ -343,13 +343,8 @@ impl Core {
         if let Some(through) = committed {
             self.input(Input::Committed { through });
         }
-        if let Some((from, failure)) = failed {
-            let first = self.in_flight.iter().find(|(index, _)| *index >= from);
-            if let Some(&(index, batch)) = first {
-                self.in_flight.retain(|(in_flight, _)| *in_flight < from);
-                self.next_index = index;
-                self.input(Input::AppendFailed { from: batch, failure });
-            }
+        for (from, failure) in failed {
+            self.append_failed(from, failure);
         }
         let mut shown = None;
         while self.unapplied.front().is_some_and(|(index, _)| *index <= applied) {
@@ -357,6 +352,26 @@ impl Core {
         }
         if let Some((_, through)) = shown {
             self.input(Input::Applied { through });
+        }
+    }
+
+    /// The journal reports each entry that it did not write, once and in order:
+    /// the first, and then those that were appended after it before this was
+    /// known. The engine is told of the first; the others went with it.
+    fn append_failed(&mut self, from: LogIndex, failure: AppendFailure) {
+        if self.failures_to_come.front() == Some(&from) {
+            self.failures_to_come.pop_front();
+            return;
+        }
+        let Some(at) = self.in_flight.iter().position(|(index, _)| *index == from) else {
+            tracing::error!(index = %from, "an entry failed that is not under way");
+            return;
+        };
+        let lost: Vec<_> = self.in_flight.drain(at..).collect();
+        self.failures_to_come.extend(lost.iter().skip(1).map(|(index, _)| *index));
+        if let Some(&(index, batch)) = lost.first() {
+            self.next_index = index;
+            self.input(Input::AppendFailed { from: batch, failure });
         }
     }
 }

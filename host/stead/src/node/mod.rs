@@ -59,8 +59,8 @@ pub async fn run_node(
     let open_files_max = open_files::raise();
     // The addresses are taken first: a node that can't be reached need not
     // recover its journal to find that out.
-    let ingress = listen("ingress.listen", config.ingress.listen).await?;
-    let admin = listen("admin.listen", config.admin.listen).await?;
+    let ingress = listen("ingress.listen", config.ingress.listen)?;
+    let admin = listen("admin.listen", config.admin.listen)?;
     let options = options::node(&config)?;
     let opened = tokio::task::spawn_blocking(move || Node::open(options)).await;
     let (node, threads) = opened
@@ -108,8 +108,8 @@ fn local_address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
         .map_err(|error| Failure::failed(format!("a socket has no address: {error}")))
 }
 
-async fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn listen(setting: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    stead_ingress::listen(address).map_err(|error| {
         let failure =
             Failure::failed(format!("{setting}: {address} can't be listened on: {error}"));
         match error.kind() {
