@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod calls;
 pub mod client;
 pub mod history;
 pub mod node;

@@ -25,6 +25,8 @@ pub struct Node {
     pub admin: SocketAddr,
     /// The node's log.
     pub log: PathBuf,
+    /// Who calls it in tests that have one caller.
+    pub client: Client,
 }
 
 /// The `stead` binary: `STEAD_BINARY`, or the one built beside the tests.
@@ -81,7 +83,7 @@ impl Node {
             .stderr(errors)
             .spawn()
             .expect("the binary starts");
-        Self { child, ingress, admin, log }
+        Self { child, ingress, admin, log, client: Client::default() }
     }
 
     /// Waits until the node is ready.
@@ -127,6 +129,14 @@ impl Node {
         self.wait()
     }
 
+    /// Whether the process has ended.
+    ///
+    /// # Panics
+    /// If the system can't tell.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
     /// Waits until the process has ended by itself.
     ///
     /// # Panics
@@ -140,6 +150,12 @@ impl Node {
             assert!(Instant::now() < until, "did not stop\n{}", self.log_tail());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The node's log, whole.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// The last lines of the node's log.
