@@ -70,7 +70,7 @@ pub(crate) struct Store {
     described: String,
     identity: Identity,
     options: StoreOptions,
-    database: RwLock<Option<Arc<Database>>>,
+    database: RwLock<Option<Arc<Held>>>,
     failure: Mutex<Option<JournalError>>,
     writer: Mutex<Writer>,
 }
@@ -83,6 +83,27 @@ struct Writer {
     state: Option<StateRow>,
     standings: HashMap<Address, Standing>,
     bytes_since: u64,
+}
+
+/// An open database. redb may panic as it is dropped, after it has panicked on a
+/// damaged page; that must not reach whoever happens to drop it.
+struct Held(Option<Database>);
+
+impl std::ops::Deref for Held {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::error!("a damaged store could not be closed in good order");
+        }
+    }
 }
 
 /// What can end a transaction: redb's errors, or what was found in a row.
@@ -148,7 +169,7 @@ impl Store {
         *writer =
             Writer { progress, durable: progress.index, state: Some(state), ..Writer::default() };
         drop(writer);
-        *self.database_mut() = Some(Arc::new(database));
+        *self.database_mut() = Some(Arc::new(Held(Some(database))));
         *lock(&self.failure) = None;
         Ok(())
     }
@@ -156,12 +177,10 @@ impl Store {
     fn open_database(&self) -> Result<(Database, StateRow), Trouble> {
         let io = |error: std::io::Error| Trouble::Redb(redb::Error::Io(error));
         let (file, fresh) = match self.disk.open(&self.path) {
-            Ok(file) => {
-                let empty = file.is_empty().map_err(io)?;
-                (file, empty)
-            }
+            Ok(file) => (file, false),
+            // It is made under another name, so that a crash leaves a whole one or none.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                (self.disk.create(&self.path).map_err(io)?, true)
+                (self.disk.create(&self.unfinished()).map_err(io)?, true)
             }
             Err(error) => return Err(io(error)),
         };
@@ -184,9 +203,19 @@ impl Store {
         };
         let state = match found {
             Some(row) => self.checked_state(&row)?,
-            None => self.create(&database)?,
+            None if fresh => self.create(&database)?,
+            None => {
+                return Err(Trouble::Damage {
+                    place: "table state".into(),
+                    what: "it has no row".into(),
+                });
+            }
         };
         Ok((database, state))
+    }
+
+    fn unfinished(&self) -> String {
+        format!("{}.new", self.path)
     }
 
     fn checked_state(&self, row: &[u8]) -> Result<StateRow, Trouble> {
@@ -223,8 +252,10 @@ impl Store {
             write.open_table(tables::STATE)?.insert((), row.as_slice())?;
         }
         write.commit()?;
-        let io = |error: std::io::Error| Trouble::Redb(redb::Error::Io(error));
-        self.disk.sync_dir(directory()).map_err(io)?;
+        self.disk
+            .rename(&self.unfinished(), &self.path)
+            .and_then(|()| self.disk.sync_dir(directory()))
+            .map_err(|error| Trouble::Redb(redb::Error::Io(error)))?;
         Ok(state)
     }
 
@@ -308,11 +339,11 @@ impl Store {
         }
     }
 
-    fn database_mut(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Database>>> {
+    fn database_mut(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Held>>> {
         self.database.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn database(&self) -> Result<Arc<Database>, JournalError> {
+    fn database(&self) -> Result<Arc<Held>, JournalError> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
