@@ -15,6 +15,7 @@ mod format;
 mod journal;
 mod log;
 mod options;
+mod space;
 mod store;
 
 pub use disk::{Disk, RealDisk};

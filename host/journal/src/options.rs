@@ -17,10 +17,12 @@ pub struct JournalOptions {
     pub checkpoint_bytes: u64,
     /// The caches of all stores together, in bytes.
     pub cache_bytes: usize,
-    /// Whether every stored page is checked when the journal is opened.
+    /// Whether every stored page is checked when the journal is opened. Without
+    /// it, each is checked when it is first read.
     pub verify: bool,
-    /// Room that is kept back for the stores when the disk is full, in bytes.
-    pub ballast_bytes: u64,
+    /// The most bytes that the log may have. It has that many only if a store
+    /// can't be made durable; then nothing new is taken.
+    pub log_bytes_max: u64,
     /// How long entries are gathered before they are applied, in milliseconds.
     pub apply_delay_ms: u64,
 }
@@ -34,7 +36,7 @@ impl Default for JournalOptions {
             checkpoint_bytes: 32 << 20,
             cache_bytes: 256 << 20,
             verify: false,
-            ballast_bytes: 16 << 20,
+            log_bytes_max: 8 << 30,
             apply_delay_ms: 20,
         }
     }
@@ -62,9 +64,10 @@ pub trait JournalEvents: Send + Sync {
     /// The store shows entries up to this one.
     fn applied(&self, partition: PartitionId, through: LogIndex);
 
-    /// Entries from this one on were not written, those that were appended in
-    /// the meantime among them. If the error is [`JournalError::is_full`], they
-    /// are surely not in the log, and the next entry takes this index; with any
-    /// other, it isn't known, and the log takes nothing more.
+    /// This entry was not written, and those that were appended after it will
+    /// not be either: each of them is reported as well, once and in order. If
+    /// the error is [`JournalError::is_full`], they are surely not in the log,
+    /// and the partition goes on with this index; with any other, it isn't
+    /// known, and nothing more is taken for the partition.
     fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError);
 }

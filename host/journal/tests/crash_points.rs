@@ -27,7 +27,6 @@ fn options() -> JournalOptions {
         partitions: PartitionCount::new(PARTITIONS).expect("a count"),
         segment_bytes: 8 << 10,
         checkpoint_age_ms: 1,
-        ballast_bytes: 0,
         apply_delay_ms: 0,
         cache_bytes: 4 << 20,
         ..JournalOptions::default()
@@ -106,13 +105,13 @@ fn entry(partition: u16, index: u64) -> Entry {
         lifecycle: Lifecycle::Continues,
         effects: vec![],
     })];
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         items.push(Item::Snapshot(SnapshotItem {
             address: address(partition),
             version: TypeVersion(1),
             sequence: SequenceNumber(index * 2),
             state: format!("state {index}").into_bytes(),
-            drop_events_through: (index % 6 == 0).then_some(SequenceNumber(index)),
+            drop_events_through: index.is_multiple_of(6).then_some(SequenceNumber(index)),
         }));
     }
     Entry {
@@ -363,7 +362,7 @@ fn a_flipped_bit_is_found_or_harmless_and_never_silently_different() {
     let disk = disk.kill();
     let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for path in disk.paths() {
-        if path == "lock" || path == "ballast" {
+        if path == "lock" {
             continue;
         }
         let bits = disk.contents(&path).expect("a file").len() as u64 * 8;

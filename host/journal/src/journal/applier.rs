@@ -9,10 +9,9 @@ use std::{
 
 use stead_model::{Entry, LogIndex, PartitionId};
 
-use super::ballast::Ballast;
+use super::weight;
 use crate::{
     JournalError,
-    disk::Disk,
     log::{Log, Outcomes},
     options::JournalEvents,
     store::Store,
@@ -20,14 +19,14 @@ use crate::{
 
 /// The most entries that wait to be applied; the log waits for room then.
 const BACKLOG_MAX: usize = 32_768;
+/// The most bytes that they may have.
+const BACKLOG_BYTES_MAX: usize = 64 << 20;
 /// The most entries in one transaction.
 const ENTRIES_AT_ONCE: usize = 4_096;
-/// How long to wait before a store without room is tried again.
-const RETRY: Duration = Duration::from_millis(250);
-
 #[derive(Default)]
 struct Queue {
     entries: VecDeque<Entry>,
+    bytes: usize,
     flush: bool,
     closing: bool,
 }
@@ -47,10 +46,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Applying {
     pub(super) fn start(
-        disk: Arc<dyn Disk>,
         stores: Arc<[Arc<Store>]>,
         events: Arc<dyn JournalEvents>,
-        ballast: Ballast,
         delay_ms: u64,
     ) -> std::io::Result<Arc<Self>> {
         let applying = Arc::new(Self {
@@ -62,12 +59,9 @@ impl Applying {
         });
         let worker = Worker {
             applying: Arc::clone(&applying),
-            disk,
             stores,
             events,
-            ballast,
             delay: Duration::from_millis(delay_ms),
-            stalled: false,
         };
         let thread =
             std::thread::Builder::new().name("stead-apply".into()).spawn(move || worker.run())?;
@@ -75,7 +69,7 @@ impl Applying {
         Ok(applying)
     }
 
-    /// Tells it of the log, which it must be able to stall.
+    /// Tells it of the log, which must hear of a store that has failed.
     pub(super) fn serve(&self, log: Arc<Log>) {
         // It is set once, right after the start.
         let _ = self.log.set(log);
@@ -95,25 +89,30 @@ impl Applying {
         lock(&self.queue).closing = true;
         self.wake.notify_one();
         self.room.notify_all();
-        if let Some(thread) = lock(&self.thread).take() {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
             let _ = thread.join();
         }
     }
 
     fn push(&self, entries: Vec<Entry>) {
+        let bytes: usize = entries.iter().map(weight).sum();
         let mut queue = lock(&self.queue);
-        while queue.entries.len() > BACKLOG_MAX && !queue.closing {
+        while (queue.entries.len() > BACKLOG_MAX || queue.bytes > BACKLOG_BYTES_MAX)
+            && !queue.closing
+        {
             queue.flush = true;
             self.wake.notify_one();
             queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.entries.extend(entries);
+        queue.bytes += bytes;
         drop(queue);
         self.wake.notify_one();
     }
 
     /// What waits, once it has waited long enough to be worth a transaction.
-    fn next(&self, delay: Duration, patience: Option<Duration>) -> Option<Vec<Entry>> {
+    fn next(&self, delay: Duration) -> Option<Vec<Entry>> {
         let mut queue = lock(&self.queue);
         let mut since: Option<Instant> = None;
         loop {
@@ -122,26 +121,15 @@ impl Applying {
                 if queue.closing {
                     return None;
                 }
-                match patience {
-                    Some(patience) => {
-                        let (woken, timeout) = self
-                            .wake
-                            .wait_timeout(queue, patience)
-                            .unwrap_or_else(PoisonError::into_inner);
-                        queue = woken;
-                        if timeout.timed_out() && queue.entries.is_empty() {
-                            return Some(Vec::new());
-                        }
-                    }
-                    None => queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                }
+                queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             let waited = since.get_or_insert_with(Instant::now).elapsed();
             let enough = queue.flush
                 || queue.closing
                 || waited >= delay
-                || queue.entries.len() >= ENTRIES_AT_ONCE;
+                || queue.entries.len() >= ENTRIES_AT_ONCE
+                || queue.bytes >= BACKLOG_BYTES_MAX / 4;
             if enough {
                 break;
             }
@@ -152,6 +140,7 @@ impl Applying {
             queue = woken;
         }
         queue.flush = false;
+        queue.bytes = 0;
         let entries = std::mem::take(&mut queue.entries);
         drop(queue);
         self.room.notify_all();
@@ -190,20 +179,14 @@ impl Outcomes for Relay {
 
 struct Worker {
     applying: Arc<Applying>,
-    disk: Arc<dyn Disk>,
     stores: Arc<[Arc<Store>]>,
     events: Arc<dyn JournalEvents>,
-    ballast: Ballast,
     delay: Duration,
-    /// The log takes nothing, because the ballast is given up.
-    stalled: bool,
 }
 
 impl Worker {
-    fn run(mut self) {
-        loop {
-            let patience = self.stalled.then_some(RETRY);
-            let Some(entries) = self.applying.next(self.delay, patience) else { return };
+    fn run(self) {
+        while let Some(entries) = self.applying.next(self.delay) {
             let mut by_partition: BTreeMap<PartitionId, Vec<Entry>> = BTreeMap::new();
             for entry in entries {
                 by_partition.entry(entry.partition).or_default().push(entry);
@@ -211,66 +194,23 @@ impl Worker {
             for (partition, entries) in by_partition {
                 self.apply(partition, &entries);
             }
-            if self.stalled {
-                self.try_to_go_on();
-            }
         }
     }
 
-    fn apply(&mut self, partition: PartitionId, entries: &[Entry]) {
-        let Some(store) = self.stores.get(usize::from(partition.get())).map(Arc::clone) else {
-            return;
-        };
-        if store.failure().is_some_and(|failure| !failure.is_full()) {
-            return;
-        }
+    fn apply(&self, partition: PartitionId, entries: &[Entry]) {
+        let Some(store) = self.stores.get(usize::from(partition.get())) else { return };
         for batch in entries.chunks(ENTRIES_AT_ONCE) {
-            let Some(last) = batch.last() else { continue };
-            let mut result = store.apply(batch);
-            if result.as_ref().is_err_and(JournalError::is_full) {
-                self.stall(&result);
-                result = self.catch_up(&store);
-            }
-            match result {
-                Ok(()) => self.events.applied(partition, last.index.min(store.progress().index)),
+            match store.apply(batch) {
+                Ok(()) => self.events.applied(partition, store.progress().index),
                 Err(error) => {
-                    tracing::error!(%partition, %error, "entries could not be applied");
+                    // What it lacks stays in the log, and is applied when the
+                    // store is opened again.
+                    if let Some(log) = self.applying.log.get() {
+                        log.refuse(partition, error);
+                    }
                     return;
                 }
             }
-        }
-    }
-
-    fn stall(&mut self, result: &Result<(), JournalError>) {
-        if let (Err(error), Some(log)) = (result, self.applying.log.get()) {
-            log.stall(Some(error.clone()));
-        }
-        self.ballast.give_up();
-        self.stalled = true;
-    }
-
-    /// Opens a store anew, and applies from the log what it lacks.
-    fn catch_up(&self, store: &Store) -> Result<(), JournalError> {
-        store.reopen()?;
-        super::recovery::apply_from_log(&*self.disk, store)
-    }
-
-    /// Puts the ballast back if there is room, and lets the log go on.
-    fn try_to_go_on(&mut self) {
-        for store in &*self.stores {
-            if store.failure().is_some_and(|failure| failure.is_full()) {
-                match self.catch_up(store) {
-                    Ok(()) => self.events.applied(store.partition, store.progress().index),
-                    Err(_) => return,
-                }
-            }
-        }
-        if self.ballast.take().is_ok() {
-            if let Some(log) = self.applying.log.get() {
-                log.stall(None);
-            }
-            self.stalled = false;
-            tracing::info!("there is room again: writes are taken");
         }
     }
 }

@@ -13,10 +13,13 @@ use std::{
 
 use stead_model::{LogIndex, PartitionId};
 
-use crate::{disk::Disk, log::Log, options::JournalOptions, store::Store};
+use crate::{disk::Disk, log::Log, options::JournalOptions, space::Space, store::Store};
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK: Duration = Duration::from_millis(50);
+/// Stores that hold back more than so many full segments are made durable first:
+/// it is what bounds the reading after a crash.
+const SEGMENTS_AIM: usize = 4;
 
 /// The thread; dropping this ends it.
 pub(super) struct Checkpoints {
@@ -29,16 +32,18 @@ impl Checkpoints {
         disk: Arc<dyn Disk>,
         stores: Arc<[Arc<Store>]>,
         log: Arc<Log>,
+        space: Arc<Space>,
         options: &JournalOptions,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let age = Duration::from_millis(options.checkpoint_age_ms);
-        let bytes_max = options.checkpoint_bytes;
-        let stopped = Arc::clone(&stop);
-        let thread =
-            std::thread::Builder::new().name("stead-checkpoint".into()).spawn(move || {
-                run(&*disk, &stores, &log, age, bytes_max, &stopped);
-            })?;
+        let plan = Plan {
+            age: Duration::from_millis(options.checkpoint_age_ms),
+            bytes_max: options.checkpoint_bytes,
+            stop: Arc::clone(&stop),
+        };
+        let thread = std::thread::Builder::new()
+            .name("stead-checkpoint".into())
+            .spawn(move || plan.run(&*disk, &stores, &log, &space))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 }
@@ -53,47 +58,73 @@ impl Drop for Checkpoints {
     }
 }
 
-fn run(
-    disk: &dyn Disk,
-    stores: &[Arc<Store>],
-    log: &Log,
+/// When a store is made durable.
+struct Plan {
     age: Duration,
     bytes_max: u64,
-    stop: &AtomicBool,
-) {
-    let begun = Instant::now();
-    // As if they had been made one after the other, so that they come due so.
-    let mut due: Vec<Instant> = (1..)
-        .zip(stores)
-        .map(|(nth, _)| begun + age.mul_f64(f64::from(nth) / stores.len().max(1) as f64))
-        .collect();
-    let mut durable: BTreeMap<PartitionId, LogIndex> =
-        stores.iter().map(|store| (store.partition, store.durable())).collect();
-    while !stop.load(Ordering::Acquire) {
-        std::thread::park_timeout(LOOK);
-        let mut any = false;
-        for (store, due) in stores.iter().zip(&mut due) {
-            if stop.load(Ordering::Acquire) {
-                return;
+    stop: Arc<AtomicBool>,
+}
+
+impl Plan {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn run(&self, disk: &dyn Disk, stores: &[Arc<Store>], log: &Log, space: &Space) {
+        let begun = Instant::now();
+        // As if they had been made one after the other, so that they come due so.
+        let share = |nth: u32| f64::from(nth) / stores.len().max(1) as f64;
+        let mut due: Vec<Instant> =
+            (1..).zip(stores).map(|(nth, _)| begun + self.age.mul_f64(share(nth))).collect();
+        let mut durable: BTreeMap<PartitionId, LogIndex> =
+            stores.iter().map(|store| (store.partition, store.durable())).collect();
+        while !self.stopped() {
+            std::thread::park_timeout(LOOK);
+            if space.shortage().is_some() {
+                make_room(stores);
             }
-            let wanted = Instant::now() >= *due || store.bytes_since_checkpoint() >= bytes_max;
-            if !wanted {
-                continue;
-            }
-            *due = Instant::now() + age;
-            if store.failure().is_some() {
-                continue;
-            }
-            match store.checkpoint() {
-                Ok(()) => any = true,
-                Err(error) => {
-                    tracing::error!(%error, "a store could not be made durable");
+            let holding = log.held_back_by(SEGMENTS_AIM);
+            let mut any = false;
+            for (store, due) in stores.iter().zip(&mut due) {
+                if self.stopped() {
+                    return;
                 }
+                let holds = holding.get(&store.partition).is_some_and(|head| {
+                    durable.get(&store.partition).is_none_or(|through| through < head)
+                });
+                let wanted = Instant::now() >= *due
+                    || holds
+                    || store.bytes_since_checkpoint() >= self.bytes_max;
+                if !wanted || store.failure().is_some() {
+                    continue;
+                }
+                *due = Instant::now() + self.age;
+                match store.checkpoint() {
+                    Ok(()) => any = true,
+                    Err(error) if error.is_full() => {
+                        tracing::warn!(%error, "a store can't be made durable for now");
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "a store could not be made durable");
+                        log.refuse(store.partition, error);
+                    }
+                }
+                durable.insert(store.partition, store.durable());
             }
-            durable.insert(store.partition, store.durable());
+            if any && let Err(error) = log.drop_behind(disk, &durable) {
+                tracing::error!(%error, "a log segment could not be removed");
+            }
         }
-        if any && let Err(error) = log.drop_behind(disk, &durable) {
-            tracing::error!(%error, "a log segment could not be removed");
+    }
+}
+
+/// Tries again to take the room that stores lack.
+fn make_room(stores: &[Arc<Store>]) {
+    for store in stores {
+        if store.failure().is_none()
+            && let Err(error) = store.make_room()
+        {
+            tracing::error!(%error, "a store could not take its room");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The journal as a whole: opened, appended to, read, closed.
 
 mod applier;
-mod ballast;
 mod checkpoints;
 mod recovery;
 
@@ -10,11 +9,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use stead_model::{Entry, LogIndex, PartitionId};
+use stead_model::{Entry, Item, LogIndex, PartitionId};
 
 use self::{
     applier::Applying,
-    ballast::Ballast,
     checkpoints::Checkpoints,
     recovery::{Recovery, recover},
 };
@@ -23,6 +21,7 @@ use crate::{
     disk::{Disk, DiskLock},
     log::Log,
     options::{Identity, JournalEvents, JournalOptions},
+    space::Space,
     store::{Store, StoreReader},
 };
 
@@ -38,6 +37,7 @@ struct Inner {
     heads: BTreeMap<PartitionId, LogIndex>,
     identity: Identity,
     disk: Arc<dyn Disk>,
+    space: Arc<Space>,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
@@ -83,32 +83,32 @@ impl Journal {
         options: JournalOptions,
         events: Arc<dyn JournalEvents>,
     ) -> Result<(Self, RecoveryReport), JournalError> {
+        let space = Arc::new(Space::default());
         let Recovery { identity, lock, stores, recovered, heads, report } =
-            recover(&disk, &options)?;
-        let ballast = Ballast::new(Arc::clone(&disk), options.ballast_bytes);
-        ballast.take()?;
-        let applying = Applying::start(
-            Arc::clone(&disk),
-            Arc::clone(&stores),
-            Arc::clone(&events),
-            ballast,
-            options.apply_delay_ms,
-        )
-        .map_err(|error| thread_failed(&error))?;
+            recover(&disk, &options, &space)?;
+        let applying =
+            Applying::start(Arc::clone(&stores), Arc::clone(&events), options.apply_delay_ms)
+                .map_err(|error| thread_failed(&error))?;
         let outcomes = applier::Relay::new(Arc::clone(&applying), events);
         let log = Log::start(
             Arc::clone(&disk),
             identity.clone(),
-            options.segment_bytes,
+            &options,
+            Arc::clone(&space),
             recovered,
             outcomes,
         )
         .map_err(|error| thread_failed(&error))?;
         let log = Arc::new(log);
         applying.serve(Arc::clone(&log));
-        let checkpoints =
-            Checkpoints::start(Arc::clone(&disk), Arc::clone(&stores), Arc::clone(&log), &options)
-                .map_err(|error| thread_failed(&error))?;
+        let checkpoints = Checkpoints::start(
+            Arc::clone(&disk),
+            Arc::clone(&stores),
+            Arc::clone(&log),
+            Arc::clone(&space),
+            &options,
+        )
+        .map_err(|error| thread_failed(&error))?;
         let inner = Inner {
             log,
             applying,
@@ -117,6 +117,7 @@ impl Journal {
             heads,
             identity,
             disk,
+            space,
             lock: Mutex::new(Some(lock)),
         };
         Ok((Self(Arc::new(inner)), report))
@@ -186,32 +187,67 @@ impl Journal {
     }
 
     /// Finishes what was appended, makes all stores durable, and lets the files
-    /// go, so that the next opening has nothing to do.
+    /// go, so that the next opening has nothing to do. Dropping the last clone
+    /// without it only ends the threads, and leaves the rest to the log.
     ///
     /// # Errors
     /// The first store's that could not be made durable; what it lacks is in the log.
     pub fn close(&self) -> Result<(), JournalError> {
-        self.0.log.close();
-        self.0.applying.close();
-        let mut checkpoints = self.0.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(checkpoints.take());
+        self.0.stop();
         let mut result = Ok(());
         let mut durable = BTreeMap::new();
         for store in &*self.0.stores {
-            if store.failure().is_none() {
-                result = result.and(store.checkpoint());
-            }
+            result = match store.failure() {
+                // Closed before: nothing is left to do.
+                Some(JournalError::Closed) => continue,
+                Some(failure) => result.and(Err(failure)),
+                None => result.and(store.checkpoint()),
+            };
             durable.insert(store.partition, store.durable());
         }
-        if result.is_ok() {
+        if result.is_ok() && !durable.is_empty() {
             result = self.0.log.drop_behind(&*self.0.disk, &durable).map(drop);
         }
-        for store in &*self.0.stores {
-            store.close();
-        }
-        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.let_go();
         result
     }
+}
+
+impl Inner {
+    /// Ends the threads: first what writes the log, then what applies it.
+    fn stop(&self) {
+        self.space.close();
+        self.log.close();
+        self.applying.close();
+        let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(checkpoints.take());
+    }
+
+    fn let_go(&self) {
+        for store in &*self.stores {
+            store.close();
+        }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+        self.let_go();
+    }
+}
+
+/// About how much memory an entry takes.
+fn weight(entry: &Entry) -> usize {
+    let items = entry.items.iter().map(|item| match item {
+        Item::Outcome(outcome) => {
+            let events: usize = outcome.events.iter().map(|event| event.size() + 48).sum();
+            256 + events + outcome.reply.len()
+        }
+        Item::Snapshot(snapshot) => 128 + snapshot.state.len(),
+    });
+    64 + items.sum::<usize>()
 }
 
 fn thread_failed(error: &std::io::Error) -> JournalError {

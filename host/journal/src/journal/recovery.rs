@@ -9,13 +9,14 @@ use std::{
 
 use stead_model::{Entry, LogIndex, PartitionId, Term, TimestampMs};
 
-use super::RecoveryReport;
+use super::{RecoveryReport, weight};
 use crate::{
     JournalError,
     disk::{Disk, DiskLock},
     format::identity,
-    log::{self, Recovered, Scan, Sealed, Segment},
+    log::{self, Recovered, Sealed, Segment, SegmentReader},
     options::{Identity, JournalOptions},
+    space::Space,
     store::{self, Store, StoreOptions},
 };
 
@@ -38,6 +39,7 @@ type Heads = BTreeMap<PartitionId, (Term, LogIndex)>;
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
     options: &JournalOptions,
+    space: &Arc<Space>,
 ) -> Result<Recovery, JournalError> {
     let began = Instant::now();
     let mut report = RecoveryReport::default();
@@ -57,7 +59,7 @@ pub(super) fn recover(
     };
     let segments = segments(&**disk)?;
     let identity = identity_of(&**disk, options, &segments, &mut report)?;
-    let stores = open_stores(disk, options, &identity)?;
+    let stores = open_stores(disk, options, &identity, space)?;
     let mut pass = Pass { stores: &stores, gathered: BTreeMap::new(), bytes: 0, report };
     let (recovered, heads) = read_log(disk, options, &identity, &segments, &mut pass)?;
     pass.apply()?;
@@ -149,10 +151,12 @@ fn open_stores(
     disk: &Arc<dyn Disk>,
     options: &JournalOptions,
     identity: &Identity,
+    space: &Arc<Space>,
 ) -> Result<Arc<[Arc<Store>]>, JournalError> {
     let store_options = StoreOptions {
         cache_bytes: (options.cache_bytes / usize::from(options.partitions.get())).max(256 << 10),
         verify: options.verify,
+        space: Arc::clone(space),
     };
     let stores = options.partitions.all().map(|partition| {
         Store::open(Arc::clone(disk), partition, identity.clone(), store_options.clone())
@@ -202,18 +206,6 @@ fn no_partition(entry: &Entry) -> JournalError {
     }
 }
 
-/// About how much memory an entry takes.
-fn weight(entry: &Entry) -> usize {
-    let items = entry.items.iter().map(|item| match item {
-        stead_model::Item::Outcome(outcome) => {
-            let events: usize = outcome.events.iter().map(|event| event.size() + 48).sum();
-            256 + events + outcome.reply.len()
-        }
-        stead_model::Item::Snapshot(snapshot) => 128 + snapshot.state.len(),
-    });
-    64 + items.sum::<usize>()
-}
-
 fn read_log(
     disk: &Arc<dyn Disk>,
     options: &JournalOptions,
@@ -224,73 +216,74 @@ fn read_log(
     let mut heads = Heads::new();
     let mut sealed = VecDeque::new();
     let mut next_record = 1;
-    let mut open = None;
+    let mut segment = None;
     for (at, &first) in segments.iter().enumerate() {
         let last = at + 1 == segments.len();
         let path = log::path_of(first);
         let described = disk.describe(&path);
-        if last && log::is_blank(&**disk, &path)? {
+        let Some(reader) = SegmentReader::open(&**disk, &path)? else {
+            if !last {
+                return Err(JournalError::damaged(&described, "byte 0", "it has no header"));
+            }
             // A crash came while it was made; nothing was ever written to it.
             disk.remove(&path)
                 .and_then(|()| disk.sync_dir(log::directory()))
                 .map_err(|error| JournalError::io("remove", &described, &error))?;
             break;
-        }
-        let began = at == 0;
-        let mut pending = Vec::new();
-        let Scan { header, next_record: after, end } = log::scan(&**disk, &path, last, |entry| {
-            pending.push(entry);
-            Ok(())
-        })?;
+        };
+        let header = reader.header();
         if header.node != identity.node || header.first_record != first {
-            return Err(JournalError::Foreign {
-                file: described,
-                what: "it is a segment of another log".into(),
-            });
+            let what = "it is a segment of another log".into();
+            return Err(JournalError::Foreign { file: described, what });
         }
         let header_heads: Heads =
             header.heads.iter().map(|head| (head.partition, (head.term, head.index))).collect();
-        if began {
+        if at == 0 {
+            check_begin(pass.stores, &header_heads)?;
             heads = header_heads;
         } else if header.first_record != next_record || header_heads != heads {
-            return Err(JournalError::damaged(
-                &described,
-                "its header",
-                format!(
-                    "it goes on at record {}, and the segment before ends before {next_record}",
-                    header.first_record
-                ),
-            ));
+            let what = format!(
+                "it goes on at record {first}, and the segment before ends before {next_record}"
+            );
+            return Err(JournalError::damaged(&described, "its header", what));
         }
-        for entry in pending {
+        let scan = reader.entries(last, |entry| {
             let head = heads.entry(entry.partition).or_default();
             if entry.index != head.1.next() || entry.term < head.0 {
-                return Err(JournalError::damaged(
-                    &described,
-                    format!("entry {} of partition {}", entry.index, entry.partition),
-                    format!("entry {} is the one before it", head.1),
-                ));
+                let place = format!("entry {} of partition {}", entry.index, entry.partition);
+                let what = format!("entry {} is the one before it", head.1);
+                return Err(JournalError::damaged(&described, place, what));
             }
             *head = (entry.term, entry.index);
-            pass.take(entry)?;
-        }
+            pass.take(entry)
+        })?;
         pass.report.segments += 1;
-        next_record = after;
+        next_record = scan.next_record;
         if last {
-            open = Some((first, header.salt, end));
+            segment = Some(Segment::go_on(&**disk, header, &scan, options.segment_bytes)?);
         } else {
             let heads = heads.iter().map(|(&p, &(_, index))| (p, index)).collect();
             sealed.push_back(Sealed { path, heads });
         }
     }
-    let segment = match open {
-        Some((first, salt, end)) => {
-            Some(Segment::go_on(&**disk, first, salt, end, options.segment_bytes)?)
-        }
-        None => None,
-    };
     let recovered = Recovered { segment, next_record, heads: heads.clone(), sealed };
     Ok((recovered, heads))
+}
+
+/// No store may lack what the log doesn't have any more.
+fn check_begin(stores: &[Arc<Store>], heads: &Heads) -> Result<(), JournalError> {
+    for (partition, &(_, head)) in heads {
+        let Some(store) = stores.get(usize::from(partition.get())) else { continue };
+        let index = store.progress().index;
+        if index < head {
+            return Err(JournalError::damaged(
+                store.described(),
+                "its state",
+                format!("it is at entry {index}, and the log begins after entry {head}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Every store must be where the log is: what it lacked has been applied.
@@ -309,29 +302,6 @@ fn check_stores(disk: &dyn Disk, stores: &[Arc<Store>], heads: &Heads) -> Result
                 ),
             ));
         }
-    }
-    Ok(())
-}
-
-/// Applies to one store what the log has beyond it.
-pub(super) fn apply_from_log(disk: &dyn Disk, store: &Store) -> Result<(), JournalError> {
-    let segments = segments(disk)?;
-    for (at, &first) in segments.iter().enumerate() {
-        let last = at + 1 == segments.len();
-        let mut gathered = Vec::new();
-        let mut bytes = 0;
-        log::scan(disk, &log::path_of(first), last, |entry| {
-            if entry.partition == store.partition && entry.index > store.progress().index {
-                bytes += weight(&entry);
-                gathered.push(entry);
-                if bytes >= GATHERED_MAX {
-                    bytes = 0;
-                    store.apply(&std::mem::take(&mut gathered))?;
-                }
-            }
-            Ok(())
-        })?;
-        store.apply(&gathered)?;
     }
     Ok(())
 }

@@ -17,6 +17,6 @@ mod read;
 mod segment;
 mod writer;
 
-pub(crate) use read::{Scan, is_blank, scan};
+pub(crate) use read::{Scan, SegmentReader};
 pub(crate) use segment::{Segment, directory, number_of, path_of};
 pub(crate) use writer::{Log, Outcomes, Recovered, Sealed};

@@ -8,7 +8,7 @@ use crate::{
     JournalError,
     disk::{Disk, DiskFile},
     format::{
-        entry,
+        Flaw, entry,
         segment::{
             GROUP_HEADER_BYTES, GROUP_MAGIC_BYTES as GROUP_MAGIC, GroupHeader, PRELUDE_BYTES,
             RECORD_PREFIX_BYTES, SECTOR, SegmentHeader, TRAILER_BYTES, decode_header,
@@ -17,181 +17,211 @@ use crate::{
     },
 };
 
-/// What reading a segment came to.
+/// How much is read at once where the end of a segment is looked for.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What reading a segment's entries came to.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Scan {
-    pub(crate) header: SegmentHeader,
     /// The number of the record after its last.
     pub(crate) next_record: u64,
     /// Where the next group goes.
     pub(crate) end: u64,
+    /// Where the last group begins, if no mark says that it was durable.
+    pub(crate) unmarked: Option<u64>,
 }
 
-struct Reader<'a> {
+/// A segment that is read.
+pub(crate) struct SegmentReader {
     file: Arc<dyn DiskFile>,
-    described: &'a str,
+    described: String,
     length: u64,
+    header: SegmentHeader,
+    /// Where the first group begins.
+    begin: u64,
 }
 
-/// Reads a segment and gives its entries to `each`, in order. In the last
-/// segment, a last group that is not sound is taken for one that was cut off.
-pub(crate) fn scan(
-    disk: &dyn Disk,
-    path: &str,
-    last: bool,
-    mut each: impl FnMut(Entry) -> Result<(), JournalError>,
-) -> Result<Scan, JournalError> {
-    let described = disk.describe(path);
-    let io = |error: std::io::Error| JournalError::fatal("read", &described, &error);
-    let file = disk.open(path).map_err(io)?;
-    let length = file.len().map_err(io)?;
-    let reader = Reader { file, described: &described, length };
-    let (header, mut at) = reader.header()?;
-    let mut next_record = header.first_record;
-    loop {
-        match reader.group(header.salt, at, next_record)? {
-            Some((group, records)) => {
-                for (number, record) in (group.first_record..).zip(&records) {
-                    let entry = entry::decode(record, number).map_err(|flaw| {
-                        JournalError::damaged(
-                            &described,
-                            format!("record {number}, in the group at byte {at}"),
-                            flaw.to_string(),
-                        )
-                    })?;
-                    each(entry)?;
+impl SegmentReader {
+    /// Opens a segment and reads its header. `None` if it has none, and nothing
+    /// that could be a group either: a crash came while it was made.
+    pub(crate) fn open(disk: &dyn Disk, path: &str) -> Result<Option<Self>, JournalError> {
+        let described = disk.describe(path);
+        let io = |error: std::io::Error| JournalError::fatal("read", &described, &error);
+        let file = disk.open(path).map_err(io)?;
+        let length = file.len().map_err(io)?;
+        match read_header(&*file, length).map_err(io)? {
+            Ok((header, begin)) => Ok(Some(Self { file, described, length, header, begin })),
+            Err(flaw) => {
+                // A header that was cut off may have left some of its sectors. A
+                // group, which is only ever written behind a whole header, begins
+                // with its magic.
+                if find(&*file, 0, length, |start, _| start == GROUP_MAGIC).map_err(io)?.is_none() {
+                    return Ok(None);
                 }
-                next_record += records.len() as u64;
-                at = group.end();
-            }
-            None => {
-                reader.check_end(header.salt, at, last)?;
-                return Ok(Scan { header, next_record, end: at });
+                Err(JournalError::damaged(&described, "byte 0", flaw.to_string()))
             }
         }
     }
-}
 
-/// Whether a segment has no header and nothing that could be a group: a crash
-/// came while it was made.
-pub(crate) fn is_blank(disk: &dyn Disk, path: &str) -> Result<bool, JournalError> {
-    let described = disk.describe(path);
-    let io = |error: std::io::Error| JournalError::fatal("read", &described, &error);
-    let file = disk.open(path).map_err(io)?;
-    let length = file.len().map_err(io)?;
-    let reader = Reader { file, described: &described, length };
-    if reader.header().is_ok() {
-        return Ok(false);
+    pub(crate) fn header(&self) -> &SegmentHeader {
+        &self.header
     }
-    // A header that was cut off may have left some of its sectors. A group, which
-    // is only ever written behind a whole header, begins with its magic.
-    let mut at = 0;
-    while at < length {
-        let start = reader.read(at, 4)?;
-        if start.is_some_and(|bytes| bytes == GROUP_MAGIC) {
-            return Ok(false);
+
+    /// Gives the segment's entries to `each`, in order. In the last segment, a
+    /// last group that is not sound is taken for one that was cut off.
+    pub(crate) fn entries(
+        &self,
+        last: bool,
+        mut each: impl FnMut(Entry) -> Result<(), JournalError>,
+    ) -> Result<Scan, JournalError> {
+        let mut scan =
+            Scan { next_record: self.header.first_record, end: self.begin, unmarked: None };
+        while let Some((group, entries)) = self.group(scan.end, scan.next_record)? {
+            scan.unmarked = (!entries.is_empty()).then_some(scan.end);
+            scan.next_record += entries.len() as u64;
+            scan.end = group.end();
+            entries.into_iter().try_for_each(&mut each)?;
         }
-        at += SECTOR;
+        self.check_end(scan.end, last)?;
+        Ok(scan)
     }
-    Ok(true)
-}
 
-impl Reader<'_> {
+    fn io(&self, error: &std::io::Error) -> JournalError {
+        JournalError::fatal("read", &self.described, error)
+    }
+
     fn damaged(&self, at: u64, what: impl Into<String>) -> JournalError {
-        JournalError::damaged(self.described, format!("byte {at}"), what)
+        JournalError::damaged(&self.described, format!("byte {at}"), what)
     }
 
-    fn read(&self, at: u64, length: usize) -> Result<Option<Vec<u8>>, JournalError> {
-        if at.saturating_add(length as u64) > self.length {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; length];
-        self.file
-            .read(at, &mut bytes)
-            .map_err(|error| JournalError::fatal("read", self.described, &error))?;
-        Ok(Some(bytes))
-    }
-
-    fn header(&self) -> Result<(SegmentHeader, u64), JournalError> {
-        let prelude = self.read(0, PRELUDE_BYTES)?;
-        let prelude: [u8; PRELUDE_BYTES] = prelude
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| self.damaged(0, "its header is cut short"))?;
-        let length = header_length(&prelude).map_err(|flaw| self.damaged(0, flaw.to_string()))?;
-        let sealed = self
-            .read(PRELUDE_BYTES as u64, length)?
-            .ok_or_else(|| self.damaged(0, "its header is cut short"))?;
-        let header = decode_header(&sealed).map_err(|flaw| self.damaged(0, flaw.to_string()))?;
-        Ok((header, ((PRELUDE_BYTES + length) as u64).next_multiple_of(SECTOR)))
-    }
-
-    fn group_header(&self, salt: u64, at: u64) -> Result<Option<GroupHeader>, JournalError> {
-        let bytes = self.read(at, GROUP_HEADER_BYTES)?;
-        let bytes: Option<[u8; GROUP_HEADER_BYTES]> = bytes.and_then(|bytes| bytes.try_into().ok());
-        Ok(bytes.and_then(|bytes| GroupHeader::decode(&bytes, salt, at)))
-    }
-
-    /// The group at an offset with its records; `None` if there is no sound one.
+    /// The group at an offset with its entries; `None` if there is no sound one.
     fn group(
         &self,
-        salt: u64,
         at: u64,
         first_record: u64,
-    ) -> Result<Option<(GroupHeader, Vec<Vec<u8>>)>, JournalError> {
-        let Some(header) = self.group_header(salt, at)? else { return Ok(None) };
-        if header.first_record != first_record {
-            return Err(self.damaged(
-                at,
-                format!("its group begins with record {}, not {first_record}", header.first_record),
-            ));
-        }
-        let length = header.length as usize;
-        let Some(body) = self.read(at + GROUP_HEADER_BYTES as u64, length + TRAILER_BYTES)? else {
+    ) -> Result<Option<(GroupHeader, Vec<Entry>)>, JournalError> {
+        let header = read(&*self.file, self.length, at, GROUP_HEADER_BYTES);
+        let Some(header) = header
+            .map_err(|error| self.io(&error))?
+            .and_then(|bytes| GroupHeader::decode(bytes.first_chunk()?, self.header.salt, at))
+        else {
             return Ok(None);
         };
+        if header.first_record != first_record {
+            let first = header.first_record;
+            let what = format!("its group begins with record {first}, not {first_record}");
+            return Err(self.damaged(at, what));
+        }
+        let length = header.length as usize;
+        let body = at + GROUP_HEADER_BYTES as u64;
+        let body = read(&*self.file, self.length, body, length + TRAILER_BYTES);
+        let Some(body) = body.map_err(|error| self.io(&error))? else { return Ok(None) };
         let Some((mut rest, trailer)) = body.split_at_checked(length) else { return Ok(None) };
         if trailer != header.trailer() {
             return Ok(None);
         }
-        let mut records = Vec::with_capacity(header.count as usize % 65_536);
+        let mut entries = Vec::new();
         for number in (header.first_record..).take(header.count as usize) {
             let record =
                 rest.split_first_chunk::<RECORD_PREFIX_BYTES>().and_then(|(size, after)| {
                     after.split_at_checked(u32::from_le_bytes(*size) as usize)
                 });
             let Some((record, after)) = record else { return Ok(None) };
-            // A record that is not sound means that the group is not.
-            if entry::decode(record, number).is_err() {
-                return Ok(None);
+            match entry::decode(record, number) {
+                Ok(entry) => entries.push(entry),
+                // A record that is not sound means that the group is not.
+                Err(Flaw::Checksum | Flaw::Short) => return Ok(None),
+                // This one is sound, and not to be cut off for that.
+                Err(flaw @ (Flaw::Version(_) | Flaw::Encoding(_))) => {
+                    let place = format!("record {number}, in the group at byte {at}");
+                    return Err(JournalError::damaged(&self.described, place, flaw.to_string()));
+                }
             }
-            records.push(record.to_vec());
             rest = after;
         }
-        Ok(rest.is_empty().then_some((header, records)))
+        Ok(rest.is_empty().then_some((header, entries)))
     }
 
     /// There is no sound group at an offset: the end of what was written, or
     /// damage. It is damage if anything sound follows, or another segment does.
-    fn check_end(&self, salt: u64, at: u64, last: bool) -> Result<(), JournalError> {
-        let written = self.group_header(salt, at)?.is_some() || !self.is_zero(at)?;
-        if !last && written {
+    fn check_end(&self, at: u64, last: bool) -> Result<(), JournalError> {
+        let sector = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let sector = read(&*self.file, self.length, at, sector.min(SECTOR as usize));
+        let sector = sector.map_err(|error| self.io(&error))?;
+        let blank = sector.is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0));
+        if !last && !blank {
             return Err(self.damaged(at, "a group is not sound, and later ones follow"));
         }
-        let mut later = at + SECTOR;
-        while later < self.length {
-            if self.group_header(salt, later)?.is_some() {
-                return Err(self.damaged(
-                    at,
-                    format!("a group is not sound, and a sound one follows at byte {later}"),
-                ));
-            }
-            later += SECTOR;
+        let salt = self.header.salt;
+        let later = find(&*self.file, at + SECTOR, self.length, |start, offset| {
+            start.first_chunk().is_some_and(|b| GroupHeader::decode(b, salt, offset).is_some())
+        });
+        match later.map_err(|error| self.io(&error))? {
+            None => Ok(()),
+            Some(later) => Err(self.damaged(
+                at,
+                format!("a group is not sound, and a sound one follows at byte {later}"),
+            )),
         }
-        Ok(())
     }
+}
 
-    fn is_zero(&self, at: u64) -> Result<bool, JournalError> {
-        let left = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
-        let sector = self.read(at, left.min(SECTOR as usize))?;
-        Ok(sector.is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0)))
+/// Bytes of a file; `None` if it ends before.
+fn read(
+    file: &dyn DiskFile,
+    file_length: u64,
+    at: u64,
+    length: usize,
+) -> std::io::Result<Option<Vec<u8>>> {
+    if at.saturating_add(length as u64) > file_length {
+        return Ok(None);
     }
+    let mut bytes = vec![0; length];
+    file.read(at, &mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// The first sector from an offset on whose beginning, as long as a group's
+/// header, has a property.
+fn find(
+    file: &dyn DiskFile,
+    from: u64,
+    length: u64,
+    property: impl Fn(&[u8], u64) -> bool,
+) -> std::io::Result<Option<u64>> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut at = from;
+    while at < length {
+        let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+        let Some(bytes) = chunk.get_mut(..part) else { break };
+        file.read(at, bytes)?;
+        for (nth, sector) in bytes.chunks(SECTOR as usize).enumerate() {
+            let offset = at + nth as u64 * SECTOR;
+            let start = sector.get(..GROUP_HEADER_BYTES).unwrap_or(sector);
+            if start.starts_with(&GROUP_MAGIC) && property(start, offset) {
+                return Ok(Some(offset));
+            }
+        }
+        at += part as u64;
+    }
+    Ok(None)
+}
+
+/// The header and where the first group begins, or why there is none.
+fn read_header(
+    file: &dyn DiskFile,
+    file_length: u64,
+) -> std::io::Result<Result<(SegmentHeader, u64), Flaw>> {
+    let Some(prelude) = read(file, file_length, 0, PRELUDE_BYTES)? else {
+        return Ok(Err(Flaw::Short));
+    };
+    let length = match prelude.first_chunk().ok_or(Flaw::Short).and_then(header_length) {
+        Ok(length) => length,
+        Err(flaw) => return Ok(Err(flaw)),
+    };
+    let Some(sealed) = read(file, file_length, PRELUDE_BYTES as u64, length)? else {
+        return Ok(Err(Flaw::Short));
+    };
+    let begin = ((PRELUDE_BYTES + length) as u64).next_multiple_of(SECTOR);
+    Ok(decode_header(&sealed).map(|header| (header, begin)))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Scan;
 use crate::{
     JournalError,
     disk::{Disk, DiskFile},
@@ -75,41 +76,48 @@ impl Segment {
         }
     }
 
-    /// Goes on with a segment that was read up to `end`. What is behind may be a
-    /// group that was cut off; it is overwritten with zeros, durably, so that it
-    /// is never taken for something that was once acknowledged.
+    /// Goes on with a segment that was read. What is behind its end may be a
+    /// group that was cut off; it is overwritten with zeros, so that it is never
+    /// taken for something that was once acknowledged. The last group may have
+    /// been written and never synced, or its sync may have failed and left pages
+    /// that the system takes for clean: it is written again as it is. A mark says
+    /// that from here on all of it is known to be durable.
     pub(crate) fn go_on(
         disk: &dyn Disk,
-        first_record: u64,
-        salt: u64,
-        end: u64,
+        header: &SegmentHeader,
+        scan: &Scan,
         bytes_max: u64,
     ) -> Result<Self, JournalError> {
-        let path = path_of(first_record);
+        let path = path_of(header.first_record);
         let described = disk.describe(&path);
+        let io = |error: std::io::Error| JournalError::io("open", &described, &error);
         let opened = (|| {
             let file = disk.open(&path)?;
             let length = file.len()?;
-            let zeros = vec![0; 1 << 16];
-            let mut at = end;
-            while at < length {
-                let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(zeros.len());
-                let mut there = vec![0; part];
-                file.read(at, &mut there)?;
-                if there.iter().any(|byte| *byte != 0) {
-                    file.write(at, zeros.get(..part).unwrap_or(&zeros))?;
-                }
-                at += part as u64;
+            if let Some(from) = scan.unmarked {
+                let size = usize::try_from(scan.end.min(length) - from).unwrap_or(0);
+                let mut group = vec![0; size];
+                file.read(from, &mut group)?;
+                file.write(from, &group)?;
             }
+            clear(&*file, scan.end, length)?;
             file.allocate(bytes_max.max(length))?;
-            // What was found may have been written and never synced.
             file.sync()?;
             Ok(file)
         })();
-        match opened {
-            Ok(file) => Ok(Self { path, described, first_record, salt, file, end, bytes_max }),
-            Err(error) => Err(JournalError::io("open", &described, &error)),
+        let mut segment = Self {
+            file: opened.map_err(io)?,
+            path,
+            first_record: header.first_record,
+            salt: header.salt,
+            end: scan.end,
+            bytes_max,
+            described: described.clone(),
+        };
+        if scan.unmarked.is_some() && segment.fits(0) {
+            segment.write(scan.next_record, &[], &mut Vec::new())?;
         }
+        Ok(segment)
     }
 
     /// Whether a group of so many bytes of records fits.
@@ -171,4 +179,22 @@ impl Segment {
         }
         failure
     }
+}
+
+/// Overwrites what isn't zero.
+fn clear(file: &dyn DiskFile, from: u64, length: u64) -> std::io::Result<()> {
+    let zeros = vec![0; 1 << 16];
+    let mut there = vec![0; 1 << 16];
+    let mut at = from;
+    while at < length {
+        let part = usize::try_from(length - at).unwrap_or(usize::MAX).min(zeros.len());
+        if let (Some(there), Some(zeros)) = (there.get_mut(..part), zeros.get(..part)) {
+            file.read(at, there)?;
+            if there != zeros {
+                file.write(at, zeros)?;
+            }
+        }
+        at += part as u64;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,13 +22,16 @@ use crate::{
         entry,
         segment::{Head, RECORD_PREFIX_BYTES, SegmentHeader},
     },
-    options::Identity,
+    options::{Identity, JournalOptions},
+    space::Space,
 };
 
 /// The most bytes of records in one group, but for a last record that goes over.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 /// The most records in one group.
 const GROUP_RECORDS_MAX: usize = 4_096;
+/// The most bytes that one entry may have, encoded.
+const RECORD_BYTES_MAX: usize = 256 << 20;
 /// After so long without a group, a mark is written.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -70,8 +74,9 @@ struct Shared {
     sealed: Mutex<VecDeque<Sealed>>,
     failure: Mutex<Option<JournalError>>,
     full: Mutex<Option<JournalError>>,
-    /// Why nothing is taken although the log itself could: a store has no room.
-    stalled: Mutex<Option<JournalError>>,
+    /// Partitions whose stores have failed: nothing is taken for them.
+    refused: Mutex<BTreeMap<PartitionId, JournalError>>,
+    space: Arc<Space>,
 }
 
 /// The log, open for appending.
@@ -99,7 +104,8 @@ impl Log {
     pub(crate) fn start(
         disk: Arc<dyn Disk>,
         identity: Identity,
-        segment_bytes: u64,
+        options: &JournalOptions,
+        space: Arc<Space>,
         recovered: Recovered,
         outcomes: impl Outcomes,
     ) -> std::io::Result<Self> {
@@ -110,22 +116,25 @@ impl Log {
             sealed: Mutex::new(recovered.sealed),
             failure: Mutex::new(None),
             full: Mutex::new(None),
-            stalled: Mutex::new(None),
+            refused: Mutex::default(),
+            space,
         });
         let mut writer = Writer {
             disk,
             identity,
-            segment_bytes,
+            segment_bytes: options.segment_bytes,
+            log_bytes_max: options.log_bytes_max,
             segment: recovered.segment,
             next_record: recovered.next_record,
             heads: recovered.heads,
             buffer: Vec::new(),
             marked: true,
+            unbuilt: BTreeMap::new(),
             shared: Arc::clone(&shared),
             outcomes,
         };
         let thread =
-            std::thread::Builder::new().name("stead-log".into()).spawn(move || writer.run())?;
+            std::thread::Builder::new().name("stead-log".into()).spawn(move || writer.guarded())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -140,9 +149,18 @@ impl Log {
         self.shared.wake.notify_one();
     }
 
-    /// Takes nothing more for a while, or goes on.
-    pub(crate) fn stall(&self, why: Option<JournalError>) {
-        *lock(&self.shared.stalled) = why;
+    /// Takes nothing more for a partition: its store has failed.
+    pub(crate) fn refuse(&self, partition: PartitionId, why: JournalError) {
+        lock(&self.shared.refused).entry(partition).or_insert(why);
+    }
+
+    /// If there are more full segments than the aim, the entries that must be
+    /// durable in the stores before there are no more than that.
+    pub(crate) fn held_back_by(&self, aim: usize) -> BTreeMap<PartitionId, LogIndex> {
+        let sealed = lock(&self.shared.sealed);
+        let surplus = sealed.len().checked_sub(aim + 1);
+        let segment = surplus.and_then(|last| sealed.get(last));
+        segment.map(|segment| segment.heads.clone()).unwrap_or_default()
     }
 
     /// Removes the oldest segments of which nothing is needed: whose entries are
@@ -178,7 +196,7 @@ impl Log {
             commits: self.shared.commits.load(Ordering::Relaxed),
             segments: lock(&self.shared.sealed).len() + 1,
             failure: lock(&self.shared.failure).clone(),
-            full: lock(&self.shared.full).clone(),
+            full: lock(&self.shared.full).clone().or_else(|| self.shared.space.shortage()),
         }
     }
 
@@ -186,7 +204,8 @@ impl Log {
     pub(crate) fn close(&self) {
         lock(&self.shared.queue).closing = true;
         self.shared.wake.notify_one();
-        if let Some(thread) = lock(&self.thread).take() {
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
             // A writer that panicked has latched nothing; its entries were never told durable.
             let _ = thread.join();
         }
@@ -203,16 +222,31 @@ struct Writer<O> {
     disk: Arc<dyn Disk>,
     identity: Identity,
     segment_bytes: u64,
+    log_bytes_max: u64,
     segment: Option<Segment>,
     next_record: u64,
     heads: BTreeMap<PartitionId, (Term, LogIndex)>,
     buffer: Vec<u8>,
     marked: bool,
+    /// Why the last entry of a partition was not written, until one is again:
+    /// what was built on it goes the same way.
+    unbuilt: BTreeMap<PartitionId, JournalError>,
     shared: Arc<Shared>,
     outcomes: O,
 }
 
 impl<O: Outcomes> Writer<O> {
+    /// Runs, and if that ends in a panic, fails the log: nobody waits for ever.
+    fn guarded(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_ok() {
+            return;
+        }
+        let cause = std::io::Error::other("the thread that writes it panicked");
+        *lock(&self.shared.failure) = Some(JournalError::fatal("write", "the log", &cause));
+        // Every entry is refused from here on, by the same loop.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.run()));
+    }
+
     fn run(&mut self) {
         while let Some(group) = self.next_group() {
             if group.is_empty() {
@@ -258,18 +292,11 @@ impl<O: Outcomes> Writer<O> {
         let mut heads = self.heads.clone();
         let (mut entries, mut records) = (Vec::with_capacity(group.len()), Vec::new());
         for (entry, mut record) in group {
-            let head = heads.entry(entry.partition).or_default();
-            if entry.index != head.1.next() || entry.term < head.0 {
-                // It was built on one that failed.
-                let what = format!("it does not follow entry {}", head.1);
-                let (partition, index) = (entry.partition, entry.index);
-                let error = JournalError::Inconsistent { partition, index, what };
-                let error = lock(&self.shared.failure).clone().unwrap_or(error);
-                let error = lock(&self.shared.full).clone().unwrap_or(error);
-                self.outcomes.failed(partition, index, &error);
+            if let Err(error) = self.check(&entry, &record, &heads) {
+                self.fail(entry.partition, entry.index, error);
                 continue;
             }
-            *head = (entry.term, entry.index);
+            heads.insert(entry.partition, (entry.term, entry.index));
             entry::number(&mut record, self.next_record + records.len() as u64);
             records.push(record);
             entries.push(entry);
@@ -282,27 +309,72 @@ impl<O: Outcomes> Writer<O> {
                 self.next_record += records.len() as u64;
                 self.heads = heads;
                 self.marked = false;
+                for entry in &entries {
+                    self.unbuilt.remove(&entry.partition);
+                }
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
                 *lock(&self.shared.full) = None;
                 self.outcomes.durable(entries);
             }
             Err(error) => {
-                tracing::error!(%error, "the log could not be written");
-                let latch = if error.is_full() { &self.shared.full } else { &self.shared.failure };
-                *lock(latch) = Some(error.clone());
+                self.latch(&error);
                 for entry in entries {
-                    self.outcomes.failed(entry.partition, entry.index, &error);
+                    self.fail(entry.partition, entry.index, error.clone());
                 }
             }
         }
     }
 
-    fn write(&mut self, records: &[Vec<u8>]) -> Result<(), JournalError> {
+    fn latch(&self, error: &JournalError) {
+        let latch = if error.is_full() { &self.shared.full } else { &self.shared.failure };
+        let mut latched = lock(latch);
+        if latched.is_none() {
+            tracing::error!(%error, "the log could not be written");
+        }
+        *latched = Some(error.clone());
+    }
+
+    fn fail(&mut self, partition: PartitionId, index: LogIndex, error: JournalError) {
+        self.outcomes.failed(partition, index, &error);
+        self.unbuilt.insert(partition, error);
+    }
+
+    /// Whether an entry can be the next of its partition.
+    fn check(
+        &self,
+        entry: &Entry,
+        record: &[u8],
+        heads: &BTreeMap<PartitionId, (Term, LogIndex)>,
+    ) -> Result<(), JournalError> {
         if let Some(failure) = &*lock(&self.shared.failure) {
             return Err(failure.clone());
         }
-        if let Some(stalled) = &*lock(&self.shared.stalled) {
-            return Err(stalled.clone());
+        if let Some(refusal) = lock(&self.shared.refused).get(&entry.partition) {
+            return Err(refusal.clone());
+        }
+        let (partition, index) = (entry.partition, entry.index);
+        let inconsistent = |what| JournalError::Inconsistent { partition, index, what };
+        let (term, head) = heads.get(&partition).copied().unwrap_or_default();
+        if index != head.next() {
+            // It was built on one that was not written.
+            let why = self.unbuilt.get(&partition).cloned();
+            return Err(
+                why.unwrap_or_else(|| inconsistent(format!("it does not follow entry {head}")))
+            );
+        }
+        if entry.term < term {
+            return Err(inconsistent(format!("it is of term {}, after {term}", entry.term)));
+        }
+        if record.len() > RECORD_BYTES_MAX {
+            let size = record.len();
+            return Err(inconsistent(format!("it has {size} bytes, over {RECORD_BYTES_MAX}")));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, records: &[Vec<u8>]) -> Result<(), JournalError> {
+        if let Some(shortage) = self.shared.space.shortage() {
+            return Err(shortage);
         }
         let bytes = records.iter().map(|record| record.len() + RECORD_PREFIX_BYTES).sum();
         if !self.segment.as_ref().is_some_and(|segment| segment.fits(bytes)) {
@@ -317,6 +389,18 @@ impl<O: Outcomes> Writer<O> {
     /// Begins the next segment. The one before stays what it is written to if
     /// there is no room for another.
     fn roll(&mut self, bytes: usize) -> Result<(), JournalError> {
+        let segments = lock(&self.shared.sealed).len() as u64 + 1;
+        if segments.saturating_mul(self.segment_bytes) > self.log_bytes_max {
+            return Err(JournalError::Full {
+                file: self.disk.describe(segment::directory()),
+                operation: "add a segment to",
+                cause: format!(
+                    "the log has {segments} segments, and no more than {} bytes are allowed: a \
+                     store can't be made durable",
+                    self.log_bytes_max
+                ),
+            });
+        }
         let mut salt = [0; 8];
         getrandom::fill(&mut salt).map_err(|error| {
             JournalError::io("draw a salt for", "a log segment", &std::io::Error::other(error))
@@ -361,9 +445,7 @@ impl<O: Outcomes> Writer<O> {
             return;
         }
         if let Err(error) = segment.write(self.next_record, &[], &mut self.buffer) {
-            tracing::error!(%error, "the log could not be written");
-            let latch = if error.is_full() { &self.shared.full } else { &self.shared.failure };
-            *lock(latch) = Some(error);
+            self.latch(&error);
         }
     }
 }

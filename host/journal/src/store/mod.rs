@@ -15,18 +15,21 @@
 //! | `expiry` | time, ordinal, key | when a caller's key is forgotten |
 //! | `purges` | number | events that are dropped and still there |
 //!
-//! Every value is sealed with its key. redb panics on some damaged pages; that
-//! is caught and is damage like any other.
+//! Every value is sealed with its key, and every block of the file is checked
+//! against its checksum when it is read; see [`file`]. redb panics on some pages
+//! that make no sense; that is caught and is damage like any other.
 
 mod apply;
-mod backend;
+mod file;
 mod reader;
 mod tables;
 
 use std::{
+    any::Any,
     collections::HashMap,
+    io::ErrorKind,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
 
 use redb::{Builder, Database, Durability, ReadableDatabase};
@@ -36,13 +39,14 @@ pub use reader::{EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredE
 
 use self::{
     apply::{Applier, Standing},
-    backend::Backend,
+    file::{Backend, StoreFile},
 };
 use crate::{
     JournalError,
-    disk::Disk,
+    disk::{Disk, DiskFile},
     format::{Flaw, Kind, seal, store::StateRow, unseal},
     options::Identity,
+    space::Space,
 };
 
 /// The most entities whose standing is remembered between transactions.
@@ -53,6 +57,7 @@ const STANDINGS_MAX: usize = 16_384;
 pub(crate) struct StoreOptions {
     pub(crate) cache_bytes: usize,
     pub(crate) verify: bool,
+    pub(crate) space: Arc<Space>,
 }
 
 /// How far a store has come.
@@ -70,9 +75,36 @@ pub(crate) struct Store {
     described: String,
     identity: Identity,
     options: StoreOptions,
-    database: RwLock<Option<Arc<Held>>>,
+    database: RwLock<Option<Arc<Open>>>,
     failure: Mutex<Option<JournalError>>,
+    /// The first error of the file itself, however redb passed it on.
+    trouble: Arc<OnceLock<JournalError>>,
     writer: Mutex<Writer>,
+}
+
+/// The file, and redb over it.
+struct Open {
+    /// Always there but while it is dropped.
+    database: Option<Database>,
+    file: Arc<StoreFile>,
+}
+
+impl Open {
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("it is only taken when dropped")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // What redb still writes on letting go must not wait for room.
+        self.file.wait_for_room(false);
+        // After damage it may not be able to let go in good order.
+        let database = self.database.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::warn!("a damaged store was let go without ceremony");
+        }
+    }
 }
 
 #[derive(Default)]
@@ -85,34 +117,25 @@ struct Writer {
     bytes_since: u64,
 }
 
-/// An open database. redb may panic as it is dropped, after it has panicked on a
-/// damaged page; that must not reach whoever happens to drop it.
-struct Held(Option<Database>);
-
-impl std::ops::Deref for Held {
-    type Target = Database;
-
-    fn deref(&self) -> &Database {
-        self.0.as_ref().expect("it is there until it is dropped")
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let database = self.0.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-            tracing::error!("a damaged store could not be closed in good order");
-        }
-    }
-}
-
 /// What can end a transaction: redb's errors, or what was found in a row.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     Redb(redb::Error),
-    Flaw { table: &'static str, key: String, flaw: Flaw },
-    Damage { place: String, what: String },
-    Inconsistent { index: LogIndex, what: String },
+    Flaw {
+        table: &'static str,
+        key: String,
+        flaw: Flaw,
+    },
+    Damage {
+        place: String,
+        what: String,
+    },
+    Inconsistent {
+        index: LogIndex,
+        what: String,
+    },
+    /// Not now: the disk is full.
+    NoRoom,
 }
 
 impl<E: Into<redb::Error>> From<E> for Trouble {
@@ -135,7 +158,7 @@ fn path_of(partition: PartitionId) -> String {
 }
 
 impl Store {
-    /// Opens a store, or makes it.
+    /// Opens a store, or makes it. It shows its last checkpoint then.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         partition: PartitionId,
@@ -153,69 +176,82 @@ impl Store {
             options,
             database: RwLock::new(None),
             failure: Mutex::new(None),
+            trouble: Arc::default(),
             writer: Mutex::default(),
         };
-        store.reopen()?;
+        let (open, state) = store.guarded(|| store.open_file())?;
+        let progress = Progress { term: Term(state.term), index: LogIndex(state.index) };
+        *lock(&store.writer) =
+            Writer { progress, durable: progress.index, state: Some(state), ..Writer::default() };
+        *store.database_mut() = Some(Arc::new(open));
         Ok(store)
     }
 
-    /// Opens the file anew: it shows the last checkpoint then.
-    pub(crate) fn reopen(&self) -> Result<(), JournalError> {
-        *self.database_mut() = None;
-        let opened = self.guarded(|| self.open_database());
-        let (database, state) = opened?;
-        let mut writer = lock(&self.writer);
-        let progress = Progress { term: Term(state.term), index: LogIndex(state.index) };
-        *writer =
-            Writer { progress, durable: progress.index, state: Some(state), ..Writer::default() };
-        drop(writer);
-        *self.database_mut() = Some(Arc::new(Held(Some(database))));
-        *lock(&self.failure) = None;
-        Ok(())
+    fn open_file(&self) -> Result<(Open, StateRow), Trouble> {
+        let opened = match self.disk.open(&self.path) {
+            Ok(file) => self.open_existing(file)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.make()?,
+            Err(error) => return Err(error.into()),
+        };
+        opened.0.file.wait_for_room(true);
+        Ok(opened)
     }
 
-    fn open_database(&self) -> Result<(Database, StateRow), Trouble> {
-        let io = |error: std::io::Error| Trouble::Redb(redb::Error::Io(error));
-        let (file, fresh) = match self.disk.open(&self.path) {
-            Ok(file) => (file, false),
-            // It is made under another name, so that a crash leaves a whole one or none.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                (self.disk.create(&self.unfinished()).map_err(io)?, true)
-            }
-            Err(error) => return Err(io(error)),
-        };
+    fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         builder.set_cache_size(self.options.cache_bytes);
-        let mut database = builder.create_with_backend(Backend(file))?;
-        if self.options.verify && !fresh && !database.check_integrity()? {
-            tracing::info!(file = %self.described, "a store was repaired");
-        }
-        let found = {
-            let read = database.begin_read()?;
-            match read.open_table(tables::STATE) {
-                Ok(table) => {
-                    let row = table.get(())?;
-                    row.map(|row| row.value().to_vec())
-                }
-                Err(redb::TableError::TableDoesNotExist(_)) => None,
-                Err(error) => return Err(error.into()),
-            }
-        };
-        let state = match found {
-            Some(row) => self.checked_state(&row)?,
-            None if fresh => self.create(&database)?,
-            None => {
-                return Err(Trouble::Damage {
-                    place: "table state".into(),
-                    what: "it has no row".into(),
-                });
-            }
-        };
-        Ok((database, state))
+        builder
     }
 
-    fn unfinished(&self) -> String {
-        format!("{}.new", self.path)
+    fn store_file(&self, file: Arc<dyn DiskFile>) -> Arc<StoreFile> {
+        Arc::new(StoreFile::new(
+            self.partition,
+            Arc::clone(&self.disk),
+            file,
+            &self.path,
+            Arc::clone(&self.options.space),
+            Arc::clone(&self.trouble),
+        ))
+    }
+
+    fn open_existing(&self, file: Arc<dyn DiskFile>) -> Result<(Open, StateRow), Trouble> {
+        let file = self.store_file(file);
+        let known = file.load_sums();
+        let database = self.builder().create_with_backend(Backend(Arc::clone(&file)))?;
+        let mut open = Open { database: Some(database), file };
+        // Without the sums of its blocks, or if it is wanted, a store is read as
+        // a whole, against the checksums that redb keeps.
+        if !known || self.options.verify {
+            let database = open.database.as_mut().expect("it is only taken when dropped");
+            if !database.check_integrity()? {
+                tracing::info!(file = %self.described, "a store was put right after a crash");
+            }
+            open.file.save_sums();
+        }
+        open.file.learned();
+        let row = {
+            let table = open.database().begin_read()?.open_table(tables::STATE)?;
+            table.get(())?.map(|row| row.value().to_vec())
+        };
+        let row = row.ok_or_else(|| Trouble::Damage {
+            place: "table state".into(),
+            what: "it has no row".into(),
+        })?;
+        let state = self.checked_state(&row)?;
+        Ok((open, state))
+    }
+
+    /// Makes a store under another name, and gives it its own once it is whole,
+    /// so that a crash leaves all of it or nothing.
+    fn make(&self) -> Result<(Open, StateRow), Trouble> {
+        let unfinished = format!("{}.new", self.path);
+        let file = self.store_file(self.disk.create(&unfinished)?);
+        let database = self.builder().create_with_backend(Backend(Arc::clone(&file)))?;
+        let state = self.fill(&database)?;
+        self.disk.rename(&unfinished, &self.path)?;
+        self.disk.sync_dir(directory())?;
+        file.save_sums();
+        Ok((Open { database: Some(database), file }, state))
     }
 
     fn checked_state(&self, row: &[u8]) -> Result<StateRow, Trouble> {
@@ -233,7 +269,7 @@ impl Store {
         Ok(state)
     }
 
-    fn create(&self, database: &Database) -> Result<StateRow, Trouble> {
+    fn fill(&self, database: &Database) -> Result<StateRow, Trouble> {
         let state = StateRow {
             node: self.identity.node.into(),
             partition: self.partition.get(),
@@ -252,11 +288,12 @@ impl Store {
             write.open_table(tables::STATE)?.insert((), row.as_slice())?;
         }
         write.commit()?;
-        self.disk
-            .rename(&self.unfinished(), &self.path)
-            .and_then(|()| self.disk.sync_dir(directory()))
-            .map_err(|error| Trouble::Redb(redb::Error::Io(error)))?;
         Ok(state)
+    }
+
+    /// Its file, for messages.
+    pub(crate) fn described(&self) -> &str {
+        &self.described
     }
 
     /// How far it has come.
@@ -282,7 +319,7 @@ impl Store {
     /// Applies entries, in order, in one transaction. Those that it has already
     /// are passed over.
     pub(crate) fn apply(&self, entries: &[Entry]) -> Result<(), JournalError> {
-        let database = self.database()?;
+        let open = self.opened()?;
         let mut writer = lock(&self.writer);
         let writer = &mut *writer;
         let Some(state) = writer.state.clone() else { return Err(JournalError::Closed) };
@@ -291,7 +328,7 @@ impl Store {
         }
         let mut standings = std::mem::take(&mut writer.standings);
         let applied = self.guarded(|| {
-            let mut write = database.begin_write()?;
+            let mut write = open.database().begin_write()?;
             write.set_durability(Durability::None)?;
             let (state, bytes) = {
                 let mut applier = Applier::open(&write, state, &mut standings)?;
@@ -313,21 +350,32 @@ impl Store {
 
     /// Makes all that is applied durable.
     pub(crate) fn checkpoint(&self) -> Result<(), JournalError> {
-        let database = self.database()?;
+        let open = self.opened()?;
         let mut writer = lock(&self.writer);
         if writer.durable == writer.progress.index {
             return Ok(());
         }
         self.guarded(|| {
-            let mut write = database.begin_write()?;
+            // It would wait for room, and hold up what is to be applied.
+            if !open.file.make_room()? {
+                return Err(Trouble::NoRoom);
+            }
+            let mut write = open.database().begin_write()?;
             write.set_durability(Durability::Immediate)?;
             write.set_quick_repair(true);
             write.commit()?;
             Ok(())
         })?;
+        open.file.save_sums();
         writer.durable = writer.progress.index;
         writer.bytes_since = 0;
         Ok(())
+    }
+
+    /// Tries again to take room that was lacking.
+    pub(crate) fn make_room(&self) -> Result<bool, JournalError> {
+        let open = self.opened()?;
+        self.guarded(|| Ok(open.file.make_room()?))
     }
 
     /// Lets the file go. Nothing is read or written any more.
@@ -339,11 +387,11 @@ impl Store {
         }
     }
 
-    fn database_mut(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Held>>> {
+    fn database_mut(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Open>>> {
         self.database.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn database(&self) -> Result<Arc<Held>, JournalError> {
+    fn opened(&self) -> Result<Arc<Open>, JournalError> {
         if let Some(failure) = self.failure() {
             return Err(failure);
         }
@@ -351,48 +399,78 @@ impl Store {
         database.clone().ok_or(JournalError::Closed)
     }
 
-    /// Runs what may find damage, in whatever form; an error of the file's latches.
+    /// Runs what may find damage, in whatever form. What it finds stays: nothing
+    /// is read from the file or written to it any more.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, Trouble>) -> Result<T, JournalError> {
-        let result = match catch_unwind(AssertUnwindSafe(work)) {
+        let found = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(done)) => return Ok(done),
-            Ok(Err(trouble)) => self.judge(trouble),
-            Err(panic) => {
-                let said = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied());
-                let what =
-                    format!("a page of it makes no sense: {}", said.unwrap_or("no more is known"));
-                JournalError::damaged(&self.described, "a page", what)
+            Ok(Err(Trouble::NoRoom)) => {
+                let shortage = self.options.space.shortage();
+                return Err(shortage.unwrap_or_else(|| {
+                    JournalError::io("grow", &self.described, &ErrorKind::StorageFull.into())
+                }));
             }
+            Ok(Err(trouble)) => self.judge(trouble),
+            Err(panic) => self.damaged("a page", format!("it makes no sense: {}", said(&*panic))),
         };
-        tracing::error!(error = %result, "a store is not served any more");
-        *lock(&self.failure) = Some(result.clone());
-        Err(result)
+        let mut failure = lock(&self.failure);
+        if failure.is_none() {
+            tracing::error!(error = %found, "a store is not served any more");
+        }
+        // The first is the cause, the others may be what it led to.
+        Err(failure.get_or_insert(found).clone())
+    }
+
+    fn damaged(&self, place: impl Into<String>, what: impl Into<String>) -> JournalError {
+        JournalError::damaged(&self.described, place, what)
     }
 
     fn judge(&self, trouble: Trouble) -> JournalError {
+        use redb::Error;
+        // redb's own words for an error of the file say less than the error does.
+        let of_file = self.trouble.get();
         match trouble {
-            Trouble::Redb(redb::Error::Io(error)) => {
-                JournalError::io("use", &self.described, &error)
+            Trouble::Redb(Error::Io(_) | Error::PreviousIo) if of_file.is_some() => {
+                of_file.cloned().unwrap_or(JournalError::Closed)
             }
-            Trouble::Redb(redb::Error::Corrupted(what)) => {
-                JournalError::damaged(&self.described, "a page", what)
+            Trouble::Redb(Error::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+                self.damaged("its header", error.to_string())
             }
+            Trouble::Redb(Error::Io(error)) => JournalError::io("use", &self.described, &error),
+            Trouble::Redb(
+                error @ (Error::Corrupted(_)
+                | Error::UpgradeRequired(_)
+                | Error::LockPoisoned(_)
+                | Error::TableDoesNotExist(_)
+                | Error::TableTypeMismatch { .. }
+                | Error::TypeDefinitionChanged { .. }
+                | Error::TableIsMultimap(_)
+                | Error::TableIsNotMultimap(_)),
+            ) => self.damaged("a page", error.to_string()),
             Trouble::Redb(error) => JournalError::Failed {
                 file: self.described.clone(),
                 operation: "use",
                 cause: error.to_string(),
             },
-            Trouble::Flaw { table, key, flaw } => JournalError::damaged(
-                &self.described,
-                format!("table {table}, key {key}"),
-                flaw.to_string(),
-            ),
-            Trouble::Damage { place, what } => JournalError::damaged(&self.described, place, what),
+            Trouble::Flaw { table, key, flaw } => {
+                self.damaged(format!("table {table}, key {key}"), flaw.to_string())
+            }
+            Trouble::Damage { place, what } => self.damaged(place, what),
             Trouble::Inconsistent { index, what } => {
                 JournalError::Inconsistent { partition: self.partition, index, what }
             }
+            Trouble::NoRoom => {
+                JournalError::io("grow", &self.described, &ErrorKind::StorageFull.into())
+            }
         }
     }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no more is known")
 }

@@ -79,8 +79,8 @@ impl StoreReader {
         &self,
         work: impl FnOnce(&redb::ReadTransaction) -> Result<T, Trouble>,
     ) -> Result<T, JournalError> {
-        let database = self.0.database()?;
-        self.0.guarded(|| work(&database.begin_read()?))
+        let open = self.0.opened()?;
+        self.0.guarded(|| work(&open.database().begin_read()?))
     }
 
     /// What is known of an entity; `None` if it never recorded anything.

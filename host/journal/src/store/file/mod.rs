@@ -7,7 +7,7 @@ mod sums;
 use std::{
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use redb::StorageBackend;
 use stead_model::PartitionId;
 
 use self::spill::Spill;
-pub(super) use self::sums::{RottenBlock, Sums};
+use self::sums::{RottenBlock, Sums};
 use crate::{
     JournalError,
     disk::{Disk, DiskFile},
@@ -54,7 +54,13 @@ pub(super) struct StoreFile {
     /// let go.
     patient: AtomicBool,
     space: Arc<Space>,
+    /// The first error that is not for want of room.
+    trouble: Arc<OnceLock<JournalError>>,
 }
+
+/// What redb is given: the file.
+#[derive(Debug)]
+pub(super) struct Backend(pub(super) Arc<StoreFile>);
 
 impl StoreFile {
     pub(super) fn new(
@@ -63,6 +69,7 @@ impl StoreFile {
         file: Arc<dyn DiskFile>,
         path: &str,
         space: Arc<Space>,
+        trouble: Arc<OnceLock<JournalError>>,
     ) -> Self {
         Self {
             partition,
@@ -76,7 +83,27 @@ impl StoreFile {
             header_written: AtomicBool::new(false),
             patient: AtomicBool::new(false),
             space,
+            trouble,
         }
+    }
+
+    /// Passes a result on, and remembers what went wrong.
+    fn noted<T>(&self, operation: &'static str, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            let rotten = error.get_ref().and_then(|inner| inner.downcast_ref::<RottenBlock>());
+            self.trouble.get_or_init(|| match rotten {
+                Some(rotten) => JournalError::damaged(
+                    &self.described,
+                    format!("byte {}", rotten.offset),
+                    "the block there is not what was written",
+                ),
+                None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    JournalError::damaged(&self.described, "its end", "it is cut short")
+                }
+                None => JournalError::io(operation, &self.described, error),
+            });
+        }
+        result
     }
 
     fn spill(&self) -> MutexGuard<'_, Spill> {
@@ -157,11 +184,7 @@ fn read_whole(disk: &dyn Disk, path: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-impl StorageBackend for StoreFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
+impl StoreFile {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.file.read(offset, out)?;
         if self.short.load(Ordering::Acquire) {
@@ -227,11 +250,33 @@ impl StorageBackend for StoreFile {
             Err(error) => Err(error),
         }
     }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.noted("measure", self.0.file.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.noted("read", self.0.read(offset, out))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.noted("grow", self.0.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.noted("sync", self.0.sync_data())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.noted("write", self.0.write(offset, data))
+    }
 
     fn close(&self) -> io::Result<()> {
         // redb may have committed once more, on letting go.
-        self.save_sums();
-        self.space.enough(self.partition);
+        self.0.save_sums();
+        self.0.space.enough(self.0.partition);
         Ok(())
     }
 }

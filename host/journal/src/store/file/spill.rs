@@ -1,6 +1,9 @@
 //! Blocks that found no room on the disk, held in memory until they do.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    io,
+};
 
 use super::BLOCK;
 use crate::disk::DiskFile;
@@ -11,7 +14,10 @@ pub(super) struct Spill(BTreeMap<u64, Box<[u8]>>);
 
 /// The blocks that bytes at an offset touch: each with where in it they begin,
 /// and which of the bytes it has.
-fn blocks(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+fn blocks(
+    offset: u64,
+    length: usize,
+) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         if done >= length {
@@ -32,20 +38,12 @@ impl Spill {
     }
 
     /// Holds what could not be written, or was in part.
-    pub(super) fn hold(
-        &mut self,
-        file: &dyn DiskFile,
-        offset: u64,
-        data: &[u8],
-    ) -> io::Result<()> {
+    pub(super) fn hold(&mut self, file: &dyn DiskFile, offset: u64, data: &[u8]) -> io::Result<()> {
         for (number, within, range) in blocks(offset, data.len()) {
-            if !self.0.contains_key(&number) {
-                let block = if range.len() == BLOCK {
-                    vec![0; BLOCK]
-                } else {
-                    read_block(file, number)?
-                };
-                self.0.insert(number, block.into_boxed_slice());
+            if let Entry::Vacant(vacant) = self.0.entry(number) {
+                let whole = range.len() == BLOCK;
+                let block = if whole { vec![0; BLOCK] } else { read_block(file, number)? };
+                vacant.insert(block.into_boxed_slice());
             }
             self.patch(number, within, data.get(range).unwrap_or_default());
         }
