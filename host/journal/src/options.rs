@@ -37,7 +37,7 @@ impl Default for JournalOptions {
             cache_bytes: 256 << 20,
             verify: false,
             log_bytes_max: 8 << 30,
-            apply_delay_ms: 20,
+            apply_delay_ms: 100,
         }
     }
 }

@@ -28,6 +28,11 @@ impl RealDisk {
     /// The system's.
     pub fn open(root: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(root)?;
+        // Its own name is durable once the directory above is synced.
+        match root.parent() {
+            Some(above) if !above.as_os_str().is_empty() => File::open(above)?.sync_all()?,
+            _ => {}
+        }
         Ok(Self { root: root.to_owned() })
     }
 

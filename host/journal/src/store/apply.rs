@@ -20,6 +20,10 @@ use crate::format::{
 const SNAPSHOTS_KEPT: usize = 2;
 /// Expired replies that are forgotten with each item of an entry, at most.
 const EXPIRED_PER_ITEM: usize = 4;
+/// How far the time in a minted id may be from that of the entry. What is
+/// farther off was not minted for it, and would lie in the way of those that
+/// are forgotten in the order of their ids; it is kept as a caller's own key.
+const MINTED_SKEW_MS: u64 = 60_000;
 /// Dropped events that are deleted with each item of an entry, at most.
 const PURGED_PER_ITEM: u64 = 64;
 
@@ -157,7 +161,7 @@ impl<'t> Applier<'t> {
             self.bytes += sealed.len() as u64 + 16;
             self.events.insert((ordinal, standing.last), sealed.as_slice())?;
         }
-        self.keep_reply(ordinal, standing.last, outcome)?;
+        self.keep_reply(at, ordinal, standing.last, outcome)?;
         if outcome.lifecycle.ends() {
             self.end_life(&mut standing, outcome.lifecycle)?;
         }
@@ -171,6 +175,7 @@ impl<'t> Applier<'t> {
 
     fn keep_reply(
         &mut self,
+        at: TimestampMs,
         ordinal: u64,
         sequence: u64,
         outcome: &OutcomeItem,
@@ -183,11 +188,9 @@ impl<'t> Applier<'t> {
             reply: Bytes(&outcome.reply),
         };
         match &outcome.request {
-            RequestId::Caller(key) => {
-                let sealed = seal(Kind::CallerReply, &tables::caller_key(ordinal, key), &row);
-                self.bytes += sealed.len() as u64 + 64;
-                self.caller_replies.insert((ordinal, &**key), sealed.as_slice())?;
-                self.expiry.insert((outcome.expires.get(), ordinal, &**key), ())?;
+            RequestId::Caller(key) => self.keep_under_key(ordinal, key, &row)?,
+            RequestId::Minted(id) if minted_at(*id).abs_diff(at.get()) > MINTED_SKEW_MS => {
+                self.keep_under_key(ordinal, &outcome.request.to_string(), &row)?;
             }
             RequestId::Minted(id) => {
                 let sealed = seal(Kind::MintedReply, &tables::minted_key(*id, ordinal), &row);
@@ -195,6 +198,19 @@ impl<'t> Applier<'t> {
                 self.minted_replies.insert((*id, ordinal), sealed.as_slice())?;
             }
         }
+        Ok(())
+    }
+
+    fn keep_under_key(
+        &mut self,
+        ordinal: u64,
+        key: &str,
+        row: &ReplyRow<'_>,
+    ) -> Result<(), Trouble> {
+        let sealed = seal(Kind::CallerReply, &tables::caller_key(ordinal, key), row);
+        self.bytes += sealed.len() as u64 + 64;
+        self.caller_replies.insert((ordinal, key), sealed.as_slice())?;
+        self.expiry.insert((row.expires, ordinal, key), ())?;
         Ok(())
     }
 
@@ -335,6 +351,11 @@ fn reply<'a>(kind: Kind, key: &[u8], row: &'a [u8]) -> Result<ReplyRow<'a>, Trou
         key: String::from_utf8_lossy(key).into_owned(),
         flaw,
     })
+}
+
+/// The time in a minted id, in milliseconds.
+fn minted_at(id: u128) -> u64 {
+    (id >> 80) as u64
 }
 
 /// An entity's last number: that of its last stored event, or what its row says

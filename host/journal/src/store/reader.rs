@@ -246,30 +246,29 @@ impl StoreReader {
                 key: format!("{address} {request}"),
                 flaw,
             };
-            let record = |row: ReplyRow<'_>| RecordedReply {
-                digest: RequestDigest(row.digest.into()),
-                reply: row.reply.0.to_vec(),
-                sequence: SequenceNumber(row.sequence),
-                expires: TimestampMs(row.expires),
+            let under_key = |key: &str| -> Result<Option<RecordedReply>, Trouble> {
+                let table = read.open_table(tables::CALLER_REPLIES)?;
+                let Some(row) = table.get((ordinal, key))? else { return Ok(None) };
+                let sealed_key = tables::caller_key(ordinal, key);
+                let row = unseal(Kind::CallerReply, &sealed_key, row.value()).map_err(flaw)?;
+                Ok(Some(record(row)))
             };
-            match request {
-                RequestId::Caller(key) => {
-                    let table = read.open_table(tables::CALLER_REPLIES)?;
-                    let Some(row) = table.get((ordinal, &**key))? else { return Ok(None) };
-                    let sealed_key = tables::caller_key(ordinal, key);
-                    unseal(Kind::CallerReply, &sealed_key, row.value())
-                        .map(|row| Some(record(row)))
-                        .map_err(flaw)
+            let id = match request {
+                RequestId::Caller(key) => return under_key(key),
+                RequestId::Minted(id) => *id,
+            };
+            let table = read.open_table(tables::MINTED_REPLIES)?;
+            let minted = match table.get((id, ordinal))? {
+                Some(row) => {
+                    let sealed_key = tables::minted_key(id, ordinal);
+                    let row = unseal(Kind::MintedReply, &sealed_key, row.value()).map_err(flaw)?;
+                    Some(record(row))
                 }
-                RequestId::Minted(id) => {
-                    let table = read.open_table(tables::MINTED_REPLIES)?;
-                    let Some(row) = table.get((*id, ordinal))? else { return Ok(None) };
-                    let sealed_key = tables::minted_key(*id, ordinal);
-                    unseal(Kind::MintedReply, &sealed_key, row.value())
-                        .map(|row| Some(record(row)))
-                        .map_err(flaw)
-                }
-            }
+                None => None,
+            };
+            // One that came long after it was minted is kept under its text.
+            let late = under_key(&request.to_string())?;
+            Ok(minted.into_iter().chain(late).max_by_key(|reply| reply.expires))
         })
     }
 
@@ -321,6 +320,15 @@ impl StoreReader {
             let events = read.open_table(tables::EVENTS)?.len()?;
             Ok((entities, events))
         })
+    }
+}
+
+fn record(row: ReplyRow<'_>) -> RecordedReply {
+    RecordedReply {
+        digest: RequestDigest(row.digest.into()),
+        reply: row.reply.0.to_vec(),
+        sequence: SequenceNumber(row.sequence),
+        expires: TimestampMs(row.expires),
     }
 }
 
