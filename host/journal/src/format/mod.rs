@@ -44,7 +44,6 @@ pub(crate) enum Kind {
     MintedReply = 14,
     CallerReply = 15,
     Purge = 16,
-    Sums = 17,
 }
 
 fn checksum(kind: Kind, key: &[u8], rest: &[u8]) -> u32 {
@@ -99,12 +98,6 @@ pub(crate) fn unseal<'a, T: Deserialize<'a>>(
 /// Bytes that are written at once, not one by one as a sequence would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
-
-impl<'a> From<&'a [u8]> for Bytes<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-}
 
 impl Serialize for Bytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

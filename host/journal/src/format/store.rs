@@ -63,14 +63,3 @@ pub(crate) struct PurgeRow {
     pub(crate) from: u64,
     pub(crate) through: u64,
 }
-
-/// The checksums of a store's blocks, a file of its own beside it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SumsRow<'a> {
-    /// redb's commit slots when the sums were those of the file.
-    #[serde(borrow)]
-    pub(crate) slots: Bytes<'a>,
-    /// Four bytes a block, the least significant first; zero if not known.
-    #[serde(borrow)]
-    pub(crate) sums: Bytes<'a>,
-}
