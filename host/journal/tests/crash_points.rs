@@ -106,13 +106,13 @@ fn entry(partition: u16, index: u64) -> Entry {
         lifecycle: Lifecycle::Continues,
         effects: vec![],
     })];
-    if index % 3 == 0 {
+    if index.is_multiple_of(3) {
         items.push(Item::Snapshot(SnapshotItem {
             address: address(partition),
             version: TypeVersion(1),
             sequence: SequenceNumber(index * 2),
             state: format!("state {index}").into_bytes(),
-            drop_events_through: (index % 6 == 0).then_some(SequenceNumber(index)),
+            drop_events_through: index.is_multiple_of(6).then_some(SequenceNumber(index)),
         }));
     }
     Entry {
@@ -170,7 +170,7 @@ fn check(journal: &Journal, partition: u16) -> Result<LogIndex, String> {
     if record.last_sequence.get() != last.get() * 2 {
         return Err(format!("number {} at entry {last}", record.last_sequence));
     }
-    let dropped = (1..=last.get()).rev().find(|index| index % 6 == 0).unwrap_or(0);
+    let dropped = (1..=last.get()).rev().find(|index| index.is_multiple_of(6)).unwrap_or(0);
     if record.first_stored.get() != dropped + 1 {
         return Err(format!("first stored {} at entry {last}", record.first_stored));
     }
@@ -193,7 +193,7 @@ fn check(journal: &Journal, partition: u16) -> Result<LogIndex, String> {
         }
     }
     let snapshot = reader.snapshot(&address(partition), record.last_sequence).map_err(text)?;
-    let newest = (1..=last.get()).rev().find(|index| index % 3 == 0);
+    let newest = (1..=last.get()).rev().find(|index| index.is_multiple_of(3));
     if snapshot.map(|view| view.state) != newest.map(|index| format!("state {index}").into_bytes())
     {
         return Err(format!("another snapshot at entry {last}"));

@@ -26,6 +26,9 @@ pub(crate) struct Scan {
     pub(crate) end: u64,
 }
 
+/// A sound group: its header and its records.
+type Group = (GroupHeader, Vec<Vec<u8>>);
+
 struct Reader<'a> {
     file: Arc<dyn DiskFile>,
     described: &'a str,
@@ -131,12 +134,7 @@ impl Reader<'_> {
     }
 
     /// The group at an offset with its records; `None` if there is no sound one.
-    fn group(
-        &self,
-        salt: u64,
-        at: u64,
-        first_record: u64,
-    ) -> Result<Option<(GroupHeader, Vec<Vec<u8>>)>, JournalError> {
+    fn group(&self, salt: u64, at: u64, first_record: u64) -> Result<Option<Group>, JournalError> {
         let Some(header) = self.group_header(salt, at)? else { return Ok(None) };
         if header.first_record != first_record {
             return Err(self.damaged(
