@@ -191,20 +191,21 @@ async fn a_rejection_has_a_status_of_its_kind() {
     neighbours_are_right(&node, "rejections").await;
 }
 
-/// Callers of others don't wait for an entity that loops, as long as there is a
-/// thread besides.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_prints_is_in_the_log_under_its_name() {
     let house = House::new();
     let node = node_with_evil(&house, "shared").await;
-    text(&node.tell("evil/talker", "act", "print=2").await);
-    text(&node.tell("evil/talker", "act", "log=1000").await);
+    for act in ["print=2", "log=1000"] {
+        let answer = node.tell("evil/talker", "act", act).await;
+        assert_eq!(answer.status, 204, "{act}: {}", answer.text());
+    }
     let log = node.log_text();
     for wanted in ["line 1", "complaint 0", "logged 7", "talker"] {
         assert!(log.contains(wanted), "{wanted:?} is not in the log\n{}", node.log_tail());
     }
     assert!(!log.contains("logged 999"), "100 lines a call are enough");
-    text(&node.tell("evil/talker", "act", "print-forged").await);
+    node.tell("evil/talker", "act", "print-forged").await;
+    assert!(node.log_text().contains("first"), "{}", node.log_tail());
     assert!(!node.log_text().contains("\x1b[31m red"), "a guest can't write to a terminal");
 }
 

@@ -80,7 +80,8 @@ async fn what_is_not_there_is_named_beside_what_is() {
     problem(&wrong, 405, "method-not-allowed");
     assert!(!wrong.header("allow").is_empty());
     problem(&node.admin_get("/types/none").await, 404, "unknown-type");
-    problem(&node.admin_get("/entities/none/a").await, 404, "unknown-type");
+    // Journals outlive types: one that isn't in service may have had this entity.
+    assert_eq!(node.admin_ask("/entities/none/a").await["last-sequence"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +239,7 @@ async fn deadlines_are_kept_and_the_request_id_given_out() {
     let node = house.node(&[("STEAD_GUESTS_CALL_TIMEOUT", "3s")]).await;
     node.deploy(&stead_test_support::guest("evil"), &json!({"type": "evil"})).await;
     let text = ("content-type", "text/plain");
-    for bad in ["0", "-1", "soon", "99999999999"] {
+    for bad in ["0", "-1", "soon", "1.5"] {
         let headers = [text, ("stead-deadline-ms", bad)];
         let answer = node.request(Method::POST, "/entities/evil/a/add", &headers, "1").await;
         problem(&answer, 400, "malformed-deadline");

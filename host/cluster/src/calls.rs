@@ -1,6 +1,6 @@
 //! What an engine's answer means to a caller.
 
-use stead_model::{Address, RequestId};
+use stead_model::{Address, PartitionCount, RequestId};
 use stead_partition::{Answer, Inspection};
 
 use crate::api::{CallError, CommandReply};
@@ -20,6 +20,8 @@ pub struct Asked<'a> {
     pub request: Option<&'a RequestId>,
     /// What incidents of this node begin with.
     pub incidents: &'a str,
+    /// The partition count: each partition counts incidents of its own.
+    pub partitions: PartitionCount,
 }
 
 impl Asked<'_> {
@@ -67,7 +69,12 @@ impl Asked<'_> {
                 None => unexpected("a reused key"),
             },
             Answer::Fault { incident, fault } => CallError::Guest {
-                incident: format!("{}-{}", self.incidents, incident.0),
+                incident: format!(
+                    "{}-{}-{}",
+                    self.incidents,
+                    self.partitions.partition_of(self.address),
+                    incident.0
+                ),
                 reason: fault.to_string(),
             },
             Answer::Unreadable(reason) => CallError::Unreadable { reason },

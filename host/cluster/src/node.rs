@@ -157,16 +157,21 @@ impl Node {
         let catalog = CatalogStore::open(&options.directory.join("catalog.redb"))
             .map_err(|error| catalog_error(&error))?;
         let (deployments, services) = Deployments::open(Arc::clone(&sandbox), blobs, catalog);
+        let identity = journal.node_id();
+        let incidents = format!("{}-{:x}", identity.get(..8).unwrap_or("node"), clock::now().get());
         let partitions = count
             .all()
-            .map(|id| Partition::new(id, journal.clone(), options.engine.clone()))
+            .map(|id| {
+                let incidents = format!("{incidents}-{id}").into();
+                let config = EngineConfig { incidents, ..options.engine.clone() };
+                Partition::new(id, journal.clone(), config)
+            })
             .collect();
         let partitions = RunQueue::new(partitions);
         // It is set once, here.
         let _ = bridge.0.set(partitions.clone());
-        let identity = journal.node_id();
         let inner = Inner {
-            incidents: format!("{}-{:x}", identity.get(..8).unwrap_or("node"), clock::now().get()),
+            incidents,
             partitions: partitions.clone(),
             count,
             journal,
@@ -292,7 +297,8 @@ impl Node {
     }
 
     fn asked<'a>(&'a self, address: &'a Address, what: &'static str) -> Asked<'a> {
-        Asked { address, what, name: "", request: None, incidents: &self.0.incidents }
+        let (incidents, partitions) = (self.0.incidents.as_str(), self.0.count);
+        Asked { address, what, name: "", request: None, incidents, partitions }
     }
 
     /// Runs what blocks on a thread that may.

@@ -1,5 +1,7 @@
 //! What an engine may use, and when it lets go.
 
+use std::sync::Arc;
+
 use stead_model::RequestLimits;
 
 /// The bounds of one partition's engine. Times are in milliseconds.
@@ -37,6 +39,9 @@ pub struct EngineConfig {
     pub snapshot_bytes_max: usize,
     /// For how long replies are kept.
     pub requests: RequestLimits,
+    /// What the names of incidents begin with in the log, so that they are those
+    /// that callers are given.
+    pub incidents: Arc<str>,
     /// A bug put in on purpose, so that tests can show that they find it.
     pub planted: Option<PlantedBug>,
 }
@@ -77,6 +82,7 @@ impl Default for EngineConfig {
             quarantine_ms: 60_000,
             snapshot_bytes_max: 4 << 20,
             requests: RequestLimits::default(),
+            incidents: "incident".into(),
             planted: None,
         }
     }

@@ -151,7 +151,10 @@ impl CatalogStore {
             write.commit()?;
             Ok(())
         };
-        guarded(|| write().map_err(|error| error.to_string()))
+        // Twice: redb's file has two places for commits and a bit that says which
+        // is the newer. Were that bit to flip, the file would be as it was before
+        // its last commit, and look sound.
+        guarded(|| write().and_then(|()| write()).map_err(|error| error.to_string()))
             .map_err(|reason| self.error(reason))?;
         self.types.insert(entity_type.clone(), facts);
         Ok(())
@@ -233,6 +236,30 @@ mod tests {
         }
         assert_eq!(facts.versions.len(), VERSIONS_KEPT);
         assert_eq!(facts.current, Some(TypeVersion(200)));
+    }
+
+    /// The head of the file says which of two commits is the newer.
+    #[test]
+    fn no_flip_in_the_head_brings_back_older_facts() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("catalog.redb");
+        let mut facts = TypeFacts::default();
+        for round in 0..4 {
+            facts = facts.deployed(version(round));
+            let mut store = CatalogStore::open(&path).expect("opened");
+            store.put(&cart(), facts.clone()).expect("put");
+            drop(store);
+            let whole = std::fs::read(&path).expect("read");
+            for bit in 0..320 * 8 {
+                let mut bytes = whole.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                std::fs::write(&path, &bytes).expect("written");
+                if let Ok(store) = CatalogStore::open(&path) {
+                    assert_eq!(store.facts(&cart()), facts, "byte {} bit {}", bit / 8, bit % 8);
+                }
+            }
+            std::fs::write(&path, &whole).expect("written");
+        }
     }
 
     #[test]

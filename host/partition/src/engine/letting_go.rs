@@ -71,7 +71,8 @@ impl<G: Guests> Engine<G> {
     pub(super) fn incident(&mut self, address: &Address, fault: &GuestFault) -> Incident {
         self.incidents += 1;
         self.counters.faults += 1;
-        tracing::warn!(entity = %address, incident = self.incidents, %fault, "a guest failed");
+        let incident = format_args!("{}-{}", self.config.incidents, self.incidents);
+        tracing::warn!(entity = %address, %incident, %fault, "a guest failed");
         Incident(self.incidents)
     }
 
