@@ -9,7 +9,12 @@ use crate::support::{House, SMALL, marked, problem, says};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_component_of_ours_is_refused_with_the_reason() {
     let house = House::new();
-    let settings = [SMALL, ("STEAD_ADMIN_COMPONENT_SIZE_MAX", "2MiB")];
+    let settings = [
+        SMALL,
+        ("STEAD_ADMIN_COMPONENT_SIZE_MAX", "2MiB"),
+        ("STEAD_GUESTS_CALL_TIMEOUT", "500ms"),
+        ("STEAD_GUESTS_REPLAY_TIMEOUT", "500ms"),
+    ];
     let node = house.node(&settings).await;
     node.deploy(&stead_test_support::guest("ledger"), &json!({"type": "ledger"})).await;
 
@@ -40,8 +45,9 @@ async fn what_is_no_component_of_ours_is_refused_with_the_reason() {
             says(&refused, word);
         }
     }
-    let answer = node.upload(vec![0; 3 << 20]).await;
-    problem(&answer, 413, "body-too-large");
+    let head = "POST /components HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3145728\r\n\r\n";
+    let answer = crate::support::raw(node.admin, &[head, &"x".repeat(3 << 20)]).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("2097152"), "{answer}");
 
     for mode in
         ["loop", "bomb", "panic", "trap", "bad-name", "twice", "both", "many", "huge", "effect"]

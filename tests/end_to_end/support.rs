@@ -146,3 +146,21 @@ impl Followed {
         }
     }
 }
+
+/// Writes a request to a socket, piece by piece, and reads until the other side
+/// has said all. For requests that are answered before they are read: hyper's
+/// client sometimes gives up on those although the answer has come.
+pub async fn raw(server: std::net::SocketAddr, pieces: &[&str]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(server).await.expect("a connection");
+    for piece in pieces {
+        // It may be refused, and the connection shut, before all is sent.
+        if stream.write_all(piece.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(stead_tests::calls::SOON, stream.read_to_end(&mut answer));
+    let _ = read.await.expect("an answer in time");
+    String::from_utf8_lossy(&answer).into_owned()
+}
