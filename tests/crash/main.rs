@@ -142,7 +142,7 @@ fn acknowledged(answer: &Answer) -> Known {
 /// reply that it got before.
 async fn retry_some(node: &Node, history: &Arc<Mutex<History>>, random: &mut Random) {
     let client = Client::default();
-    let sample = history.lock().expect("unpoisoned").sample(500, || random.next());
+    let sample = history.lock().expect("unpoisoned").sample(500, || random.number());
     assert!(!sample.is_empty(), "nothing was acknowledged");
     for (entity, serial) in sample {
         let known = send(&client, node.ingress, &entity, &serial).await;

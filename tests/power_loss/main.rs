@@ -68,9 +68,10 @@ async fn run(rounds: u64, broken: Broken) -> Verdict {
     let mut random = Random::from_environment("power loss");
     let directory = tempfile::tempdir().expect("a directory");
     let mut disk = SimDisk::new();
-    disk.ignore_syncs(broken == Broken::Syncs);
     let mut running = open_apart(&disk, directory.path(), broken).await;
     deploy(&running.0).await;
+    // What was made by now is durable, so that what is lost is what was promised.
+    disk.ignore_syncs(broken == Broken::Syncs);
 
     let (present, seen) = watch::channel(Present::None);
     let (stop, stopped) = watch::channel(false);
@@ -94,7 +95,7 @@ async fn run(rounds: u64, broken: Broken) -> Verdict {
         present.send_replace(None);
         let (node, threads) = running;
         tokio::task::spawn_blocking(move || drop((node, threads))).await.expect("it ends");
-        disk = disk.restart(Survivors::Some(random.next()));
+        disk = disk.restart(Survivors::Some(random.number()));
         disk.ignore_syncs(broken == Broken::Syncs);
         running = open_apart(&disk, directory.path(), broken).await;
     }
@@ -179,7 +180,7 @@ async fn send(node: &Node, entity: &str, serial: &str) -> Known {
 }
 
 async fn retry_some(node: &Node, history: &Arc<Mutex<History>>, random: &mut Random) {
-    let sample = history.lock().expect("unpoisoned").sample(300, || random.next());
+    let sample = history.lock().expect("unpoisoned").sample(300, || random.number());
     for (entity, serial) in sample {
         let known = send(node, &entity, &serial).await;
         history.lock().expect("unpoisoned").note(&entity, &serial, known);
