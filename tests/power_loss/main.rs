@@ -38,9 +38,9 @@ enum Broken {
 }
 
 /// The node of the moment; `None` while there is none.
-type Present = Option<Node>;
+type Present = Option<Arc<Node>>;
 
-fn open(disk: &SimDisk, directory: &Path, broken: Broken) -> (Node, NodeThreads) {
+fn open(disk: &SimDisk, directory: &Path, broken: Broken) -> (Arc<Node>, NodeThreads) {
     let mut sandbox = SandboxOptions::new(GuestLimits::default());
     sandbox.cache_dir = Some(directory.join("compiled"));
     let planted = match broken {
@@ -61,7 +61,8 @@ fn open(disk: &SimDisk, directory: &Path, broken: Broken) -> (Node, NodeThreads)
         engine: EngineConfig { planted, ..EngineConfig::default() },
         workers: 2,
     };
-    Node::open(options).expect("the node opens after a loss of power")
+    let (node, threads) = Node::open(options).expect("the node opens after a loss of power");
+    (Arc::new(node), threads)
 }
 
 async fn run(rounds: u64, broken: Broken) -> Verdict {
@@ -84,7 +85,7 @@ async fn run(rounds: u64, broken: Broken) -> Verdict {
         .collect();
 
     for _ in 0..rounds {
-        present.send_replace(Some(running.0.clone()));
+        present.send_replace(Some(Arc::clone(&running.0)));
         tokio::time::sleep(Duration::from_millis(random.below(150))).await;
         disk.lose_power_after(random.below(40));
         let until = Instant::now() + Duration::from_secs(10);
@@ -94,12 +95,13 @@ async fn run(rounds: u64, broken: Broken) -> Verdict {
         }
         present.send_replace(None);
         let (node, threads) = running;
+        alone(&node).await;
         tokio::task::spawn_blocking(move || drop((node, threads))).await.expect("it ends");
         disk = disk.restart(Survivors::Some(random.number()));
         disk.ignore_syncs(broken == Broken::Syncs);
         running = open_apart(&disk, directory.path(), broken).await;
     }
-    present.send_replace(Some(running.0.clone()));
+    present.send_replace(Some(Arc::clone(&running.0)));
     tokio::time::sleep(Duration::from_millis(100)).await;
     stop.send_replace(true);
     for client in clients {
@@ -115,7 +117,17 @@ async fn run(rounds: u64, broken: Broken) -> Verdict {
     verdict
 }
 
-async fn open_apart(disk: &SimDisk, directory: &Path, broken: Broken) -> (Node, NodeThreads) {
+/// Waits until no client has the node any more: its files can't be opened again
+/// before.
+async fn alone(node: &Arc<Node>) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while Arc::strong_count(node) > 1 {
+        assert!(Instant::now() < until, "a client still waits for a node without power");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn open_apart(disk: &SimDisk, directory: &Path, broken: Broken) -> (Arc<Node>, NodeThreads) {
     let (disk, directory) = (disk.clone(), directory.to_owned());
     tokio::task::spawn_blocking(move || open(&disk, &directory, broken)).await.expect("opened")
 }

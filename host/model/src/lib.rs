@@ -17,14 +17,16 @@ mod outcome;
 mod partitioning;
 mod request;
 
-pub use address::{Address, AddressError, EntityId, EntityType};
+pub use address::{Address, AddressError, ENTITY_ID_BYTES_MAX, EntityId, EntityType};
 pub use description::{Description, EventKind, Operation};
 pub use ids::{
     ComponentHash, LogIndex, PartitionId, SequenceNumber, Term, TimestampMs, TypeVersion,
 };
 pub use item::{Entry, Item, OutcomeItem, SnapshotItem};
 pub use limits::{GuestLimits, RequestLimits};
-pub use manifest::{Isolation, Manifest, ManifestError, Method, Retention, Route, SnapshotPolicy};
+pub use manifest::{
+    Isolation, Manifest, ManifestError, Method, ROUTES_MAX, Retention, Route, SnapshotPolicy,
+};
 pub use outcome::{Effect, Event, Lifecycle, Outcome, Rejection};
 pub use partitioning::{PartitionCount, PartitionCountError};
 pub use request::{RequestDigest, RequestId, RequestIdError};
