@@ -30,8 +30,6 @@ use crate::{
     workers::Turns,
 };
 
-/// The most requests that wait in an inbox.
-const INBOX_MAX: usize = 8_192;
 /// The most requests that are taken out of the inbox in one turn.
 const REQUESTS_PER_TURN: usize = 256;
 
@@ -90,6 +88,9 @@ pub struct Partition {
     id: PartitionId,
     journal: Journal,
     inbox: Mutex<Inbox>,
+    /// The most requests that wait in the inbox. As many may wait behind it, in
+    /// the engine.
+    inbox_max: usize,
     core: Mutex<Core>,
     /// What the engine counted after its last turn.
     counters: Mutex<Counters>,
@@ -105,6 +106,7 @@ impl Partition {
     /// The partition as recovery left it.
     pub fn new(id: PartitionId, journal: Journal, config: EngineConfig) -> Self {
         let last = journal.last_index(id);
+        let inbox_max = config.waiting_max;
         let core = Core {
             engine: Engine::new(config),
             guests: SandboxGuests,
@@ -120,6 +122,7 @@ impl Partition {
         Self {
             id,
             inbox: Mutex::default(),
+            inbox_max,
             core: Mutex::new(core),
             counters: Mutex::default(),
             durable: AtomicU64::new(last.get()),
@@ -136,7 +139,7 @@ impl Partition {
         if let Some(why) = &inbox.broken {
             return Err(Answer::Unavailable(why.clone()));
         }
-        if inbox.requests.len() >= INBOX_MAX {
+        if inbox.requests.len() >= self.inbox_max {
             return Err(Answer::MailboxFull);
         }
         inbox.requests.push_back((request, sender));
