@@ -354,13 +354,19 @@ impl<O: Outcomes> Writer<O> {
         }
         let (partition, index) = (entry.partition, entry.index);
         let inconsistent = |what| JournalError::Inconsistent { partition, index, what };
+        // Once written, it would keep the journal from being opened again.
+        if partition.get() >= self.identity.partitions.get() {
+            return Err(inconsistent("there is no such partition".into()));
+        }
         let (term, head) = heads.get(&partition).copied().unwrap_or_default();
-        if index != head.next() {
+        if index > head.next()
+            && let Some(why) = self.unbuilt.get(&partition)
+        {
             // It was built on one that was not written.
-            let why = self.unbuilt.get(&partition).cloned();
-            return Err(
-                why.unwrap_or_else(|| inconsistent(format!("it does not follow entry {head}")))
-            );
+            return Err(why.clone());
+        }
+        if index != head.next() {
+            return Err(inconsistent(format!("it does not follow entry {head}")));
         }
         if entry.term < term {
             return Err(inconsistent(format!("it is of term {}, after {term}", entry.term)));

@@ -200,7 +200,7 @@ impl StoreReader {
             let table = read.open_table(tables::EVENTS)?;
             let range = table.range((entity.ordinal, from)..=(entity.ordinal, to.get()))?;
             let mut bytes = 0;
-            for (expected, found) in (from..).zip(range.take(count_max)) {
+            for (expected, found) in (from..=to.get()).zip(range.take(count_max)) {
                 let (key, value) = found?;
                 let (ordinal, sequence) = key.value();
                 if sequence != expected {
