@@ -25,7 +25,7 @@ pub async fn show<S: Service>(
         None => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "no-snapshot",
-            format!("no snapshot of {address} is stored; POST here takes one"),
+            format!("no snapshot of {address} is stored yet; a POST to this path takes one"),
         )),
     }
 }

@@ -45,7 +45,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         (Method::GET, format!("showing the snapshot of {}", args.address))
     };
     let path = format!("{}/snapshot", client::entity(&args.address));
-    let answer = connection.admin.send(&what, Request::new(method, path)).await?;
+    let answer = connection.admin.send(&what, Request::new(method, path)).await;
+    let answer = answer.map_err(|failure| match &failure.problem {
+        Some(problem) if problem.kind() == "no-snapshot" => {
+            failure.hint(format!("stead snapshot {} --take takes one now", args.address))
+        }
+        _ => failure,
+    })?;
     if screen.json {
         return screen.document(&answer.body);
     }

@@ -132,7 +132,9 @@ fn a_snapshot_is_shown_or_taken() {
     let ran = fake.run(&["snapshot", "cart/1"]);
     assert_eq!(ran.out, "{\n  \"a\": 1\n}\n");
     assert_eq!(fake.run(&["snapshot", "cart/1", "--take", "--json"]).json(), body);
-    assert_eq!(fake.run(&["snapshot", "cart/2"]).exit, 5);
+    let none = fake.run(&["snapshot", "cart/2"]);
+    assert_eq!(none.exit, 5);
+    assert!(none.error.contains("stead snapshot cart/2 --take"), "{}", none.error);
     let lines = [
         "GET /entities/cart/1/snapshot",
         "POST /entities/cart/1/snapshot",
