@@ -279,6 +279,45 @@ fn power_lost_at_every_write_loses_nothing_that_was_acknowledged() {
     assert!(tried > 4 * points / 2, "too few");
 }
 
+/// A kill leaves files whose names the system knows and the disk doesn't yet. A
+/// segment of that kind was once written to after the kill, and was gone with
+/// all that had been acknowledged in it when power was lost later.
+#[test]
+fn a_kill_at_every_write_and_a_power_loss_later_lose_nothing_that_was_acknowledged() {
+    let points = points();
+    let mut tried = 0;
+    for at in 0..points {
+        let again = |disk: &SimDisk| {
+            open(disk).unwrap_or_else(|error| panic!("killed at point {at}: {error}"))
+        };
+        let whole = |journal: &Journal, heard: &Heard| {
+            let checked = check_all(journal, heard);
+            checked.unwrap_or_else(|what| panic!("killed at point {at}: {what}"))
+        };
+        let disk = SimDisk::new();
+        disk.lose_power_after(at);
+        let mut heard = Heard::default();
+        if let Ok((journal, ears)) = open(&disk) {
+            heard = run(&journal, &ears, &BTreeMap::new());
+            let _ = journal.close();
+            heard.durable = ears.heard.lock().expect("unpoisoned").durable.clone();
+        }
+        tried += u64::from(disk.power_is_off());
+        // The system has all that was written until then, and loses power later.
+        let disk = disk.kill();
+        let (journal, ears) = again(&disk);
+        let heads = whole(&journal, &heard);
+        let mut heard = run(&journal, &ears, &heads);
+        heard.durable = ears.heard.lock().expect("unpoisoned").durable.clone();
+        assert!(heard.failed.is_empty(), "point {at}: it does not go on: {heard:?}");
+        let disk = disk.restart(Survivors::None);
+        drop(journal);
+        whole(&again(&disk).0, &heard);
+    }
+    println!("{tried} kills tried");
+    assert!(tried > points / 2, "too few");
+}
+
 #[test]
 fn a_disk_whose_syncs_do_nothing_is_found() {
     let points = points();

@@ -57,6 +57,12 @@ pub(super) fn recover(
         }
         Err(error) => return Err(JournalError::io("lock", &disk.describe(LOCK), &error)),
     };
+    // A process that was killed may have left names that the disk doesn't have
+    // yet. What is built on them must not outlive them.
+    for directory in ["", log::directory(), store::directory()] {
+        disk.sync_dir(directory)
+            .map_err(|error| JournalError::io("sync", &disk.describe(directory), &error))?;
+    }
     let segments = segments(&**disk)?;
     let identity = identity_of(&**disk, options, &segments, &mut report)?;
     let stores = open_stores(disk, options, &identity, space)?;

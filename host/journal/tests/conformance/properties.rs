@@ -32,7 +32,7 @@ const ENTITIES: [&str; 6] = ["a/1", "a/10", "a/é", "a/1/0", "a-b/1", "b/1"];
 const CALLER_RETENTION_MS: u64 = 5_000;
 const MINTED_RETENTION_MS: u64 = 500;
 /// Runs, if it isn't said otherwise.
-const CASES: u32 = 48;
+const CASES: u32 = 200;
 
 /// One thing that happens.
 #[derive(Debug, Clone)]
