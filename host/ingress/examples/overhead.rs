@@ -85,7 +85,7 @@ fn start_ingress() -> SocketAddr {
     let house = House(Arc::new(vec![Arc::new(cart())]));
     tokio::spawn(serve_ingress(
         listener,
-        house,
+        std::future::ready(house),
         IngressOptions::default(),
         std::future::pending::<()>(),
     ));

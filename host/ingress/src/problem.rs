@@ -131,7 +131,12 @@ impl Problem {
     /// The answer.
     #[must_use]
     pub fn into_answer(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(Bytes::from(self.to_json())));
+        self.into_response_with(|json| Full::new(Bytes::from(json)))
+    }
+
+    /// The answer, with a body made of its JSON.
+    pub fn into_response_with<B>(self, body: impl FnOnce(Vec<u8>) -> B) -> Response<B> {
+        let mut response = Response::new(body(self.to_json()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
         response.headers_mut().extend(self.headers);

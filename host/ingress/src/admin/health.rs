@@ -1,7 +1,13 @@
 //! Whether the node lives, takes requests, and how it fares.
 
-use axum::{Json, extract::State};
-use http::StatusCode;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use stead_cluster::api::{NodeStatus, Service};
 
@@ -18,6 +24,19 @@ pub async fn ready<S: Service>(State(admin): State<Admin<S>>) -> (StatusCode, Js
     let NodeStatus { ready, problems, .. } = admin.service.status();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "problems": problems })))
+}
+
+/// What a node that has not opened its journal answers to those who probe it.
+pub fn starting(request: &Request<Incoming>) -> Option<Response<Body>> {
+    match (request.method(), request.uri().path()) {
+        (&http::Method::GET, "/healthz") => Some(Json(json!({ "alive": true })).into_response()),
+        (&http::Method::GET, "/readyz") => {
+            let problems = ["the node is starting: it is reading its journal"];
+            let not_yet = Json(json!({ "ready": false, "problems": problems }));
+            Some((StatusCode::SERVICE_UNAVAILABLE, not_yet).into_response())
+        }
+        _ => None,
+    }
 }
 
 /// `GET /status`.

@@ -38,28 +38,31 @@ use crate::{
     server::{self, Handler, Phase},
 };
 
-/// Serves the admin API on a listener until `shutdown` resolves, and then as
-/// [`serve_ingress`](crate::serve_ingress) does; those who follow events are
-/// sent away at once.
+/// Serves the admin API on a listener as [`serve_ingress`](crate::serve_ingress)
+/// does its endpoints. Until there is a house, the probes are answered all the
+/// same; after `shutdown`, those who follow events are sent away at once.
 pub async fn serve_admin<S: Service>(
     listener: TcpListener,
-    service: S,
+    service: impl Future<Output = S> + Send,
     options: AdminOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Served {
     let connections = options.connections.clone();
     let (phase, seen) = watch::channel(Phase::Serving);
     let local = listener.local_addr().ok();
-    let admin = Admin(Arc::new(Shared {
-        service,
-        room: BodyRoom::new(&options.bodies),
-        followers: Arc::new(Semaphore::new(options.followers_max)),
-        options,
-        phase: seen,
-        loopback: local.is_some_and(|address| address.ip().is_loopback()),
-    }));
-    let handler = Arc::new(AdminHandler { router: router(admin) });
-    server::serve(listener, &connections, handler, phase, shutdown).await
+    let handler = async {
+        let admin = Admin(Arc::new(Shared {
+            service: service.await,
+            room: BodyRoom::new(&options.bodies),
+            followers: Arc::new(Semaphore::new(options.followers_max)),
+            options,
+            phase: seen,
+            loopback: local.is_some_and(|address| address.ip().is_loopback()),
+        }));
+        Arc::new(AdminHandler { router: router(admin) })
+    };
+    server::serve_once_open(listener, &connections, handler, health::starting, phase, shutdown)
+        .await
 }
 
 /// What the handlers share.

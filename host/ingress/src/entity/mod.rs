@@ -31,22 +31,23 @@ use crate::{
     server::{self, Handler, Phase},
 };
 
-/// Serves the entity endpoints on a listener until `shutdown` resolves: then no
-/// connection is accepted any more, requests that were are finished, and what
-/// is not done within [`drain_ms_max`](crate::ConnectionLimits::drain_ms_max)
-/// is cut off.
+/// Serves the entity endpoints on a listener, of the house that `service`
+/// resolves to; until it does, requests are answered 503. When `shutdown`
+/// resolves, no connection is accepted any more, requests that were are
+/// finished, and what is not done within
+/// [`drain_ms_max`](crate::ConnectionLimits::drain_ms_max) is cut off.
 ///
 /// Runs on the present Tokio runtime, which must have its timer and I/O enabled.
 pub async fn serve_ingress<S: Service>(
     listener: TcpListener,
-    service: S,
+    service: impl Future<Output = S> + Send,
     options: IngressOptions,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Served {
     let connections = options.connections.clone();
-    let ingress = Arc::new(Ingress::new(service, options));
+    let ingress = async { Arc::new(Ingress::new(service.await, options)) };
     let (phase, _) = watch::channel(Phase::Serving);
-    server::serve(listener, &connections, ingress, phase, shutdown).await
+    server::serve_once_open(listener, &connections, ingress, |_| None, phase, shutdown).await
 }
 
 /// The entity endpoints over a house.

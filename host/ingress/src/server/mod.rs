@@ -10,6 +10,7 @@ mod activity;
 mod answer;
 mod connection;
 mod listen;
+mod opening;
 mod refusal;
 mod stream;
 
@@ -28,6 +29,7 @@ use tokio::{
 };
 
 pub use self::listen::listen;
+pub(crate) use self::opening::serve_once_open;
 use self::refusal::Refusals;
 use crate::ConnectionLimits;
 

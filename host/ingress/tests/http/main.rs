@@ -19,6 +19,7 @@ mod hostile;
 mod http2;
 mod idle;
 mod ids;
+mod opening;
 mod scarce;
 mod shutdown;
 mod support;

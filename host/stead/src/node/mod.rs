@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use stead_cluster::Node;
 use stead_ingress::{serve_admin, serve_ingress};
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
 pub use open_files::raise as raise_open_files;
 pub use signals::Stop;
@@ -62,23 +62,30 @@ pub async fn run_node(
     let ingress = listen("ingress.listen", config.ingress.listen)?;
     let admin = listen("admin.listen", config.admin.listen)?;
     let options = options::node(&config)?;
-    let opened = tokio::task::spawn_blocking(move || Node::open(options)).await;
-    let (node, threads) = opened
-        .map_err(|error| Failure::failed(format!("the node could not be opened: {error}")))?
-        .map_err(|error| Failure::failed(error.to_string()))?;
     let addresses = (local_address(&ingress)?, local_address(&admin)?);
+    let (to_ingress, opened_for_ingress) = oneshot::channel();
+    let (to_admin, opened_for_admin) = oneshot::channel();
     let (ingress_options, admin_options) =
         (options::ingress(&config, open_files_max), options::admin(&config, open_files_max));
     let servers = {
         let (on_ingress, on_admin) = (stop.clone(), stop.clone());
-        let ingress = serve_ingress(ingress, node.clone(), ingress_options, async move {
+        let house = opened(opened_for_ingress);
+        let ingress = serve_ingress(ingress, house, ingress_options, async move {
             on_ingress.asked().await;
         });
-        let admin = serve_admin(admin, node.clone(), admin_options, async move {
+        let house = opened(opened_for_admin);
+        let admin = serve_admin(admin, house, admin_options, async move {
             on_admin.asked().await;
         });
         (tokio::spawn(ingress), tokio::spawn(admin))
     };
+    let (node, threads) = tokio::task::spawn_blocking(move || Node::open(options))
+        .await
+        .map_err(|error| Failure::failed(format!("the node could not be opened: {error}")))?
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    // A server that has been told to stop needs no node any more.
+    let _ = to_ingress.send(node.clone());
+    let _ = to_admin.send(node.clone());
     ready(Ready { ingress: addresses.0, admin: addresses.1 });
     stop.asked().await;
     // The servers finish what they accepted, then the partitions what they took.
@@ -99,6 +106,14 @@ pub async fn run_node(
         }
         Ok(Err(error)) => Err(Failure::failed(format!("the stores could not be closed: {error}"))),
         Err(error) => Err(Failure::failed(format!("the stores could not be closed: {error}"))),
+    }
+}
+
+/// The node, once it is open. If that fails, the process ends.
+async fn opened(opening: oneshot::Receiver<Node>) -> Node {
+    match opening.await {
+        Ok(node) => node,
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -19,7 +19,8 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (shutdown, told) = oneshot::channel();
         let stop = async { told.await.unwrap_or(()) };
-        let task = tokio::spawn(serve_ingress(listener, house.clone(), options, stop));
+        let task =
+            tokio::spawn(serve_ingress(listener, std::future::ready(house.clone()), options, stop));
         Self { address, shutdown, task }
     }
 
@@ -28,7 +29,8 @@ impl Server {
         let address = listener.local_addr().expect("an address");
         let (shutdown, told) = oneshot::channel();
         let stop = async { told.await.unwrap_or(()) };
-        let task = tokio::spawn(serve_admin(listener, house.clone(), options, stop));
+        let task =
+            tokio::spawn(serve_admin(listener, std::future::ready(house.clone()), options, stop));
         Self { address, shutdown, task }
     }
 
