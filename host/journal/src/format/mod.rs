@@ -7,6 +7,8 @@
 //! is told from a good one wherever it is read.
 
 pub(crate) mod entry;
+#[cfg(test)]
+mod golden;
 pub(crate) mod identity;
 pub(crate) mod segment;
 pub(crate) mod store;
