@@ -5,6 +5,10 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -45,11 +49,25 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// A port that was free a moment ago.
+/// Ports that the system gives to nobody who connects: Linux takes those from
+/// 32,768 on (`ip_local_port_range`).
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A port that was free a moment ago, and that nobody takes but who asks for it
+/// by number. No other call in this process gives the same one soon.
+///
+/// # Panics
+/// If all are taken.
 #[must_use]
 pub fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address")
+    static NEXT: OnceLock<AtomicUsize> = OnceLock::new();
+    // Test processes that run at the same time begin far from each other.
+    let next = NEXT.get_or_init(|| AtomicUsize::new(std::process::id() as usize * 97));
+    let free = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed))
+        .take(PORTS.len())
+        .map(|nth| SocketAddr::from(([127, 0, 0, 1], PORTS.start + (nth % PORTS.len()) as u16)))
+        .find(|address| TcpListener::bind(address).is_ok());
+    free.expect("loopback has a free port")
 }
 
 impl Node {
