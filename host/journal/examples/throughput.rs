@@ -5,9 +5,12 @@
 //!
 //! 64 partitions take entries in turn, each with as many outcomes of one event
 //! (64 bytes) and a reply (32 bytes) under a minted id as `PER_ENTRY` says, of
-//! entities picked at random. Half of what may be under way is let through
-//! before more is appended, as an engine does. Then the journal is opened again
-//! as after a kill, and all events are read back.
+//! entities picked at random. At most [`UNDER_WAY_MAX`] entries are under way;
+//! `RATE` bounds the outcomes a second, 0 is no bound. Then the journal is opened
+//! again, after a clean close and from a copy that was taken before it, as a kill
+//! would leave it (`DIRECTORY-killed`); both times all events are read back and
+//! counted. The directory must not have a journal; about a KiB an outcome is
+//! written to it.
 
 use std::{
     error::Error,
@@ -25,6 +28,9 @@ use stead_model::{
 };
 
 type Any = Box<dyn Error>;
+
+/// The most entries that are appended and not yet applied.
+const UNDER_WAY_MAX: u64 = 8_192;
 
 #[derive(Default)]
 struct Counts {
@@ -44,7 +50,9 @@ impl JournalEvents for Counts {
     }
 
     fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError) {
-        panic!("entry {from} of {partition}: {error}");
+        // The journal's own thread calls this: a panic would leave the others waiting.
+        eprintln!("entry {from} of partition {partition} is not written: {error}");
+        std::process::exit(1);
     }
 }
 
@@ -105,7 +113,9 @@ impl Load {
         for _ in 0..self.per_entry {
             let random = self.chance();
             let here = self.by_partition.get(usize::from(partition)).ok_or("a partition")?;
-            let entity = *here.get(random as usize % here.len()).ok_or("an entity")?;
+            let nth = (random as usize).checked_rem(here.len());
+            let entity = nth.and_then(|nth| here.get(nth));
+            let entity = *entity.ok_or("too few ENTITIES: a partition has none")?;
             let sequence = self.sequences.get_mut(entity as usize).ok_or("an entity")?;
             *sequence += 1;
             let sequence = SequenceNumber(*sequence);
@@ -147,11 +157,15 @@ fn main() -> Result<(), Any> {
     let heard = counts();
     let disk = Arc::new(RealDisk::open(directory.as_ref())?);
     let opening = Instant::now();
-    let (journal, _) = Journal::open(disk.clone(), options.clone(), heard.clone())?;
+    let (journal, report) = Journal::open(disk.clone(), options.clone(), heard.clone())?;
+    if !report.created {
+        return Err(format!("{directory} has a journal already; name another directory").into());
+    }
     println!("made and opened in {:?}", opening.elapsed());
 
     let mut load = Load::new(partitions, entities, per_entry)?;
-    let entries = outcomes / per_entry as u64;
+    let entries = outcomes.checked_div(per_entry as u64).ok_or("PER_ENTRY is at least 1")?;
+    let outcomes = entries * per_entry as u64;
     // The load's own cost is measured apart.
     let making = (Instant::now(), processor()?);
     let made: Vec<Entry> = (0..entries).map(|turn| load.entry(turn)).collect::<Result<_, _>>()?;
@@ -169,7 +183,7 @@ fn main() -> Result<(), Any> {
             }
         }
         journal.append(entry);
-        while turn.saturating_sub(heard.applied()) > 8_192 {
+        while turn.saturating_sub(heard.applied()) > UNDER_WAY_MAX {
             std::thread::sleep(Duration::from_micros(500));
         }
     }
@@ -227,6 +241,9 @@ fn main() -> Result<(), Any> {
             "  {events} events read at {:.0}/s",
             events as f64 / reading.elapsed().as_secs_f64()
         );
+        if events as u64 != outcomes {
+            return Err(format!("{outcomes} events were written").into());
+        }
         journal.close()?;
     }
     Ok(())

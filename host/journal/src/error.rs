@@ -25,7 +25,8 @@ pub enum JournalError {
     /// reopened. An append that failed so has an *unknown* outcome: it may be
     /// found recorded when the journal is next opened.
     #[error(
-        "{operation} {file} failed: {cause}; the file is not used any more until the node is restarted"
+        "{operation} {file} failed: {cause}; the file is not used any more: see to the disk (the \
+         system's log may say more), then restart the node"
     )]
     Failed {
         /// The file.
@@ -46,7 +47,10 @@ pub enum JournalError {
         what: String,
     },
     /// An entry contradicts what came before it. It is a defect in this program.
-    #[error("partition {partition}, entry {index}: {what}")]
+    #[error(
+        "partition {partition}, entry {index}: {what}; it is a defect in this program, please \
+         report it"
+    )]
     Inconsistent {
         /// The partition.
         partition: PartitionId,

@@ -67,7 +67,8 @@ pub trait JournalEvents: Send + Sync {
     /// This entry was not written, and those that were appended after it will
     /// not be either: each of them is reported as well, once and in order. If
     /// the error is [`JournalError::is_full`], they are surely not in the log,
-    /// and the partition goes on with this index; with any other, it isn't
-    /// known, and nothing more is taken for the partition.
+    /// and the partition goes on with this index; so it is with
+    /// [`JournalError::Inconsistent`], if it is this entry that it names. With any
+    /// other, it isn't known, and nothing more is taken for the partition.
     fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError);
 }

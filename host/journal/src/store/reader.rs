@@ -228,8 +228,14 @@ impl StoreReader {
         })
     }
 
-    /// The reply that is kept under a request id. One that has expired may still
-    /// be there for a while.
+    /// The reply that is kept under a request id.
+    ///
+    /// It is surely there until an entry's time has reached its `expires`, and
+    /// is forgotten bit by bit by entries after that: in a partition where
+    /// nothing happens it stays. Replicas must forget alike, so no clock is
+    /// asked here. Whoever has one, and must not serve what has expired, looks
+    /// at [`RecordedReply::expires`]; to serve it is harmless but for a key used
+    /// again with another request.
     ///
     /// # Errors
     /// As [`Self::entity`].
