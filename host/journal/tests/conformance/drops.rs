@@ -57,6 +57,19 @@ cases! {
         });
     }
 
+    fn a_snapshot_that_is_not_stored_drops_nothing(subject) {
+        let one = address("thing/1");
+        record(subject, &one, 3);
+        drop_events(subject, &one, 4, 2);
+        let end = crate::commands::Command::new(&one, 0);
+        crate::commands::handle(subject, end.ends(stead_model::Lifecycle::EndsKeepingEvents));
+        drop_events(subject, &one, 3, 3);
+        always(subject, |subject| {
+            assert_eq!(numbers(subject, &one, Bounds::ALL), [1, 2, 3]);
+            assert_eq!(record_of(subject, &one).first_stored.get(), 1);
+        });
+    }
+
     fn other_entities_keep_what_one_drops(subject) {
         let (one, two) = (address("thing/1"), address("thing/2"));
         record(subject, &one, 4);
