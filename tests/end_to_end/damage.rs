@@ -110,6 +110,7 @@ async fn judge(data: &Path, damaged: &Path, undamaged: &Seen) -> &'static str {
     loop {
         if let Ok(answer) = node.client.get(node.admin, "/readyz").await
             && [200, 503].contains(&answer.status.as_u16())
+            && !answer.text().contains("the node is starting")
         {
             break;
         }
