@@ -11,6 +11,7 @@ pub const DESCRIBED_TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// A command or a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Operation {
     /// Its name in requests and URLs.
     pub name: String,
@@ -19,15 +20,18 @@ pub struct Operation {
     /// The content type of its argument; empty if it takes none.
     pub request_type: String,
     /// The JSON Schema of its argument.
+    #[serde(with = "schema_text")]
     pub request_schema: Option<String>,
     /// The content type of its reply.
     pub reply_type: String,
     /// The JSON Schema of its reply.
+    #[serde(with = "schema_text")]
     pub reply_schema: Option<String>,
 }
 
 /// A kind of event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct EventKind {
     /// Its name in the journal.
     pub name: String,
@@ -36,11 +40,13 @@ pub struct EventKind {
     /// The content type of its data.
     pub content_type: String,
     /// The JSON Schema of its data.
+    #[serde(with = "schema_text")]
     pub schema: Option<String>,
 }
 
 /// What a component says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Description {
     /// What the type is for.
     pub summary: String,
@@ -55,6 +61,7 @@ pub struct Description {
     /// The kinds of effects that it may ask for.
     pub effects: Vec<String>,
     /// The JSON Schema of its snapshots.
+    #[serde(with = "schema_text")]
     pub state_schema: Option<String>,
 }
 
@@ -113,6 +120,34 @@ impl Description {
     }
 }
 
+/// A schema is kept as the text that a guest gave. In JSON it is shown as what
+/// that text says, so that programs can use it as it is; text that is no JSON is
+/// shown as a string.
+mod schema_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    pub(super) fn serialize<S: Serializer>(
+        text: &Option<String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let value = text
+            .as_ref()
+            .map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())));
+        value.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<String>, D::Error> {
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            value => Some(value.to_string()),
+        })
+    }
+}
+
 fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
@@ -127,4 +162,32 @@ fn check_names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_schema_is_shown_as_json_and_read_back() {
+        let event = |schema: Option<&str>| EventKind {
+            name: "added".into(),
+            summary: "It was added.".into(),
+            content_type: "application/json".into(),
+            schema: schema.map(Into::into),
+        };
+        for (text, shown) in [
+            (Some(r#"{"type":"object"}"#), json!({"type": "object"})),
+            (Some("no { json"), json!("no { json")),
+            (None, Value::Null),
+        ] {
+            let json = serde_json::to_value(event(text)).expect("it is shown");
+            assert_eq!(json["schema"], shown);
+            assert_eq!(json["content-type"], "application/json");
+            let read: EventKind = serde_json::from_value(json).expect("it is read");
+            assert_eq!(read, event(text));
+        }
+    }
 }

@@ -17,10 +17,10 @@ pub fn deployed(component: &str) -> Value {
         "deployed-at": 1_772_323_200_000_u64,
         "description": {
             "summary": "A cart.", "sdk": "rust stead-sdk/0.1.0",
-            "commands": [{"name": "add-item", "summary": "Adds.", "request_type": "application/json",
-                "request_schema": "{\"type\":\"object\",\"properties\":{\"sku\":{\"type\":\"string\"}}}",
-                "reply_type": "application/json", "reply_schema": null}],
-            "queries": [], "events": [], "effects": [], "state_schema": null,
+            "commands": [{"name": "add-item", "summary": "Adds.", "request-type": "application/json",
+                "request-schema": {"type": "object", "properties": {"sku": {"type": "string"}}},
+                "reply-type": "application/json", "reply-schema": null}],
+            "queries": [], "events": [], "effects": [], "state-schema": null,
         },
     })
 }
