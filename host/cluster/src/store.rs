@@ -57,6 +57,7 @@ impl Port for Reader {
             digest: reply.digest,
             reply: reply.reply,
             sequence: reply.sequence,
+            expires: reply.expires,
         }))
     }
 }

@@ -3,7 +3,8 @@
 //! takes a disk's time or must be durable is an effect instead.
 
 use stead_model::{
-    Address, Event, Outcome, Rejection, RequestDigest, RequestId, SequenceNumber, TypeVersion,
+    Address, Event, Outcome, Rejection, RequestDigest, RequestId, SequenceNumber, TimestampMs,
+    TypeVersion,
 };
 
 /// Runs guests. The sandbox stands behind it, or native code under simulation.
@@ -132,7 +133,8 @@ pub trait StoreReader {
         bytes_max: usize,
     ) -> Result<Vec<Event>, StoreFault>;
 
-    /// The reply recorded under a request id, if it has not expired.
+    /// The reply recorded under a request id. One that has expired may still be
+    /// there; the engine looks at the time.
     fn reply(
         &self,
         address: &Address,
@@ -173,6 +175,8 @@ pub struct RecordedReply {
     pub reply: Vec<u8>,
     /// The entity's last sequence number after it.
     pub sequence: SequenceNumber,
+    /// From when on the request id is as good as new.
+    pub expires: TimestampMs,
 }
 
 /// The store could not be read. It is not served any more; the text says what

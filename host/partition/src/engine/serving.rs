@@ -209,6 +209,7 @@ impl<G: Guests> Engine<G> {
         }
         match ports.store.reply(&address, request) {
             Ok(None) => Some(work),
+            Ok(Some(record)) if record.expires <= step.now => Some(work),
             Ok(Some(record)) => {
                 self.counters.replays_of_requests += 1;
                 let answer = replayed(record.digest == digest, record.sequence, || record.reply);

@@ -90,6 +90,26 @@ fn a_key_used_for_another_request_is_refused() {
 }
 
 #[test]
+fn a_key_whose_time_is_over_is_as_good_as_new() {
+    let mut house = House::plain();
+    house.command_under("k", "a", "add", "2");
+    house.settle();
+    let kept_ms = EngineConfig::default().requests.caller_key_retention_ms;
+    house.now = house.now.plus_ms(kept_ms - 1);
+    let in_time = house.command_under("k", "a", "add", "2");
+    let reused = house.command_under("k", "a", "add", "3");
+    house.settle();
+    assert_eq!(house.reply(in_time), "2 ");
+    assert_eq!(house.answer(reused), Some(&Answer::KeyReused));
+    house.now = house.now.plus_ms(1);
+    let anew = house.command_under("k", "a", "add", "3");
+    house.settle();
+    let retried = house.command_under("k", "a", "add", "3");
+    house.settle();
+    assert_eq!((house.reply(anew), house.reply(retried)), ("5 ".into(), "5 ".into()));
+}
+
+#[test]
 fn a_command_that_did_nothing_is_logged_only_under_a_callers_key() {
     let mut house = House::plain();
     let minted = RequestId::mint(TimestampMs(1), 7);

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use stead_model::{Address, Event, Item, Lifecycle, RequestId, SequenceNumber, TimestampMs};
+use stead_model::{Address, Event, Item, Lifecycle, RequestId, SequenceNumber};
 
 use crate::ports::{EntityRecord, RecordedReply, StoreFault, StoreReader, StoredSnapshot};
 
@@ -13,7 +13,7 @@ pub struct Stored {
     pub life_after: u64,
     pub first: u64,
     pub snapshots: BTreeMap<u64, StoredSnapshot>,
-    pub replies: BTreeMap<RequestId, (RecordedReply, TimestampMs)>,
+    pub replies: BTreeMap<RequestId, RecordedReply>,
 }
 
 #[derive(Clone, Default)]
@@ -39,8 +39,9 @@ impl Memory {
                         digest: outcome.digest,
                         reply: outcome.reply.clone(),
                         sequence: outcome.last_sequence(),
+                        expires: outcome.expires,
                     };
-                    stored.replies.insert(outcome.request.clone(), (reply, outcome.expires));
+                    stored.replies.insert(outcome.request.clone(), reply);
                     match outcome.lifecycle {
                         Lifecycle::Continues => {}
                         Lifecycle::EndsKeepingEvents => {
@@ -137,6 +138,6 @@ impl StoreReader for Memory {
         self.sound()?;
         let entities = self.entities.borrow();
         let reply = entities.get(address).and_then(|stored| stored.replies.get(request));
-        Ok(reply.map(|(reply, _)| reply.clone()))
+        Ok(reply.cloned())
     }
 }
