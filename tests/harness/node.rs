@@ -213,6 +213,14 @@ impl Node {
         deployed.json()
     }
 
+    /// How the node says that it fares.
+    ///
+    /// # Panics
+    /// If it doesn't answer.
+    pub async fn admin_status(&self) -> Value {
+        self.client.get(self.admin, "/status").await.expect("an answer").json()
+    }
+
     /// All events of an entity.
     ///
     /// # Panics
