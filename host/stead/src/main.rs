@@ -28,6 +28,12 @@ use crate::{
     output::Screen,
 };
 
+/// What is made on one thread of a node is mostly let go on another: requests,
+/// outcomes, replies. The system's allocator takes a lock for that; this one
+/// doesn't.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // A node runs itself with this one word to compile a component apart from
     // its own memory. It is no verb: nobody else has a use for it.

@@ -23,12 +23,23 @@ const BACKLOG_MAX: usize = 32_768;
 const BACKLOG_BYTES_MAX: usize = 64 << 20;
 /// The most entries in one transaction.
 const ENTRIES_AT_ONCE: usize = 4_096;
+
 #[derive(Default)]
 struct Queue {
     entries: VecDeque<Entry>,
     bytes: usize,
     flush: bool,
     closing: bool,
+}
+
+impl Queue {
+    /// Whether what waits is worth a transaction, however short it has waited.
+    fn is_enough(&self) -> bool {
+        self.flush
+            || self.closing
+            || self.entries.len() >= ENTRIES_AT_ONCE
+            || self.bytes >= BACKLOG_BYTES_MAX / 4
+    }
 }
 
 /// The queue of durable entries, and the thread behind it.
@@ -105,10 +116,16 @@ impl Applying {
             self.wake.notify_one();
             queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        let first = queue.entries.is_empty();
         queue.entries.extend(entries);
         queue.bytes += bytes;
+        // The thread sleeps until the first has waited long enough; each waking
+        // would cost the log time.
+        let wanted = first || queue.is_enough();
         drop(queue);
-        self.wake.notify_one();
+        if wanted {
+            self.wake.notify_one();
+        }
     }
 
     /// What waits, once it has waited long enough to be worth a transaction.
@@ -125,12 +142,7 @@ impl Applying {
                 continue;
             }
             let waited = since.get_or_insert_with(Instant::now).elapsed();
-            let enough = queue.flush
-                || queue.closing
-                || waited >= delay
-                || queue.entries.len() >= ENTRIES_AT_ONCE
-                || queue.bytes >= BACKLOG_BYTES_MAX / 4;
-            if enough {
+            if waited >= delay || queue.is_enough() {
                 break;
             }
             let (woken, _) = self
