@@ -35,6 +35,8 @@ pub struct Activity {
     /// nothing of it is seen on the connection.
     handed_over: Mutex<BTreeMap<u64, u64>>,
     streams: AtomicU64,
+    /// Whether the server stops.
+    stopping: AtomicBool,
 }
 
 /// What is to become of a connection.
@@ -61,6 +63,7 @@ impl Activity {
             http2: AtomicBool::new(false),
             handed_over: Mutex::default(),
             streams: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -119,6 +122,16 @@ impl Activity {
         Some(blocked).filter(|blocked| *blocked != NEVER).into_iter().chain(stream).min()
     }
 
+    /// The server stops: requests that still come are the last.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no request is under way on it, over HTTP/1.1.
+    pub fn is_resting(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) == 0 && !self.http2.load(Ordering::Relaxed)
+    }
+
     /// What is to become of the connection.
     pub fn judge(&self, limits: &ConnectionLimits) -> Verdict {
         let now = self.now();
@@ -157,6 +170,12 @@ impl UnderWay {
     /// Whether it is a stream of HTTP/2.
     pub fn is_http2(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Whether the connection ends with its answer, over HTTP/1.1: the server
+    /// stops.
+    pub fn is_last(&self) -> bool {
+        self.stream.is_none() && self.activity.stopping.load(Ordering::Relaxed)
     }
 
     /// A part of the answer is handed over to be written.

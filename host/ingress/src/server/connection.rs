@@ -1,8 +1,8 @@
 //! One connection from its first byte to its last.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::{Request, Version};
+use http::{HeaderValue, Request, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -17,6 +17,12 @@ use super::{
     stream::WatchedStream,
 };
 use crate::ConnectionLimits;
+
+/// How long a connection without a request is kept when the server stops. Over
+/// HTTP/1.1 a client can't tell a request that crossed with the closing from one
+/// that was cut off; so whoever is about to send is answered, and told with the
+/// answer that it was the last.
+const LAST_CALL: Duration = Duration::from_millis(250);
 
 /// Serves one connection until it ends, is told to, or takes too long.
 pub async fn drive<H: Handler>(
@@ -35,13 +41,17 @@ pub async fn drive<H: Handler>(
         let under_way = noted.begin(request.version() == Version::HTTP_2);
         let answer = Arc::clone(&handler).handle(request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            if under_way.is_last() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
         }
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut timer = std::pin::pin!(tokio::time::sleep(limits.head() / 2));
-    let mut ending = false;
+    let mut last_call = std::pin::pin!(tokio::time::sleep(LAST_CALL));
+    let (mut ending, mut called) = (false, false);
     loop {
         tokio::select! {
             biased;
@@ -54,11 +64,21 @@ pub async fn drive<H: Handler>(
             now = next_phase(&mut phase, ending) => match now {
                 Phase::Serving => {}
                 Phase::Draining => {
-                    connection.as_mut().graceful_shutdown();
                     ending = true;
+                    activity.stop();
+                    if activity.is_resting() {
+                        last_call.as_mut().reset(tokio::time::Instant::now() + LAST_CALL);
+                        called = true;
+                    } else {
+                        connection.as_mut().graceful_shutdown();
+                    }
                 }
                 Phase::Closing => return,
             },
+            () = last_call.as_mut(), if called => {
+                called = false;
+                connection.as_mut().graceful_shutdown();
+            }
             () = timer.as_mut() => match activity.judge(limits) {
                 Verdict::Keep(look_again) => {
                     timer.as_mut().reset(tokio::time::Instant::now() + look_again);

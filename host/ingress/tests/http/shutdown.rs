@@ -51,6 +51,23 @@ async fn accepted_requests_are_finished_and_new_ones_refused() {
 }
 
 #[tokio::test]
+async fn a_request_that_crosses_with_the_stop_is_answered() {
+    let house = slow_house(1);
+    let server = Server::ingress(&house, IngressOptions::default()).await;
+    let mut wire = Wire::connect(server.address).await;
+    wire.send(COMMAND).await;
+    let first = wire.reply().await.expect("an answer");
+    assert_eq!((first.status, first.header("connection")), (200, None));
+    let stopping = server.begin_stop();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    wire.send(COMMAND).await;
+    let last = wire.reply().await.expect("an answer");
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")));
+    assert!(wire.ends().await);
+    assert_eq!(stopping.await.expect("it ends").cut_off, 0);
+}
+
+#[tokio::test]
 async fn a_body_on_its_way_is_taken_in() {
     let house = slow_house(10);
     let server = Server::ingress(&house, IngressOptions::default()).await;
