@@ -158,7 +158,9 @@ impl Problem {
                 }
                 other => other.to_string(),
             };
-            hints.push(tame(&format!("{name}: {value}")));
+            if !value.is_empty() {
+                hints.push(tame(&format!("{name}: {value}")));
+            }
         }
         hints
     }

@@ -41,8 +41,8 @@ pub fn admin(config: &NodeConfig, open_files_max: u64) -> AdminOptions {
 pub fn node(config: &NodeConfig) -> Result<NodeOptions, Failure> {
     let directory = &config.node.data;
     let disk = RealDisk::open(&directory.join("journal")).map_err(|error| {
-        Failure::failed(format!("{}: {error}", directory.display()))
-            .hint("is another node running on this data directory?")
+        Failure::failed(format!("{} can't be used: {error}", directory.display()))
+            .hint("node.data, or --data, names the directory that the node keeps its data in")
     })?;
     Ok(NodeOptions {
         directory: directory.clone(),
