@@ -5,6 +5,7 @@ mod support;
 
 mod command_line;
 mod damage;
+mod dev;
 mod disk_full;
 mod hurtful;
 mod lifecycle;
