@@ -1,7 +1,7 @@
 //! What an engine's answer means to a caller.
 
 use stead_model::{Address, PartitionCount, RequestId};
-use stead_partition::{Answer, Inspection};
+use stead_partition::{Answer, Inspection, ports::GuestFault};
 
 use crate::api::{CallError, CommandReply};
 
@@ -68,6 +68,10 @@ impl Asked<'_> {
                 Some(request) => CallError::KeyReused(request.clone()),
                 None => unexpected("a reused key"),
             },
+            // The host's own troubles are not the entity's doing, and may pass.
+            Answer::Fault { fault: fault @ GuestFault::Host(_), .. } => {
+                unavailable(fault.to_string())
+            }
             Answer::Fault { incident, fault } => CallError::Guest {
                 incident: format!(
                     "{}-{}-{}",
@@ -109,4 +113,31 @@ pub fn unavailable(reason: impl Into<String>) -> CallError {
 fn unexpected(what: &str) -> CallError {
     tracing::error!(what, "the engine gave an answer that does not fit the question");
     unavailable("an internal error; see the node's log")
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_partition::Incident;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_guest_did_is_called_its_failure() {
+        let address: Address = "cart/1".parse().expect("an address");
+        let asked = Asked {
+            address: &address,
+            what: "command",
+            name: "add",
+            request: None,
+            incidents: "a1",
+            partitions: PartitionCount::default(),
+        };
+        let of = |fault| asked.error(Answer::Fault { incident: Incident(3), fault });
+        let trap = of(GuestFault::Trap("unreachable".into()));
+        assert!(matches!(trap, CallError::Guest { incident, .. } if incident.ends_with("-3")));
+        let host = of(GuestFault::Host("too many instances".into()));
+        assert!(
+            matches!(host, CallError::Unavailable { reason, .. } if reason.contains("instances"))
+        );
+    }
 }
