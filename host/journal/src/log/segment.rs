@@ -37,8 +37,15 @@ pub(crate) struct Segment {
     file: Arc<dyn DiskFile>,
     /// Where the next group goes.
     pub(crate) end: u64,
+    /// Up to where the room has been written to. Room that was only taken is
+    /// marked as such by file systems, and a sync of the first write to it must
+    /// make that change durable too, which costs half as much again.
+    written: u64,
     bytes_max: u64,
 }
+
+/// How much is written ahead of the end, as zeros.
+const AHEAD_BYTES: u64 = 256 << 10;
 
 impl Segment {
     /// Makes a segment and all of its room, durably.
@@ -66,6 +73,7 @@ impl Segment {
                 salt: header.salt,
                 file,
                 end,
+                written: end,
                 bytes_max,
             }),
             Err(error) => {
@@ -111,6 +119,7 @@ impl Segment {
             first_record: header.first_record,
             salt: header.salt,
             end: scan.end,
+            written: scan.end,
             bytes_max,
             described: described.clone(),
         };
@@ -152,11 +161,16 @@ impl Segment {
         // To the end of the sector, so that nothing old is left behind it.
         buffer.resize(buffer.len().next_multiple_of(SECTOR as usize), 0);
         let end = header.end();
+        let mut written = self.written;
+        if end > written {
+            written = end.saturating_add(AHEAD_BYTES).min(self.bytes_max).max(end);
+            buffer.resize(buffer.len() + usize::try_from(written - end).unwrap_or(0), 0);
+        }
         if let Err(error) = self.file.write(self.end, buffer) {
             return Err(self.undo(&error, buffer.len()));
         }
         self.file.sync().map_err(|error| JournalError::fatal("sync", &self.described, &error))?;
-        self.end = end;
+        (self.end, self.written) = (end, written);
         Ok(())
     }
 
