@@ -13,6 +13,7 @@ mod ids;
 mod item;
 mod limits;
 mod manifest;
+mod nodes;
 mod outcome;
 mod partitioning;
 mod request;
@@ -27,6 +28,7 @@ pub use limits::{GuestLimits, RequestLimits};
 pub use manifest::{
     Isolation, Manifest, ManifestError, Method, ROUTES_MAX, Retention, Route, SnapshotPolicy,
 };
+pub use nodes::{ClusterId, NodeId};
 pub use outcome::{Effect, Event, Lifecycle, Outcome, Rejection};
 pub use partitioning::{PartitionCount, PartitionCountError};
 pub use request::{RequestDigest, RequestId, RequestIdError};
