@@ -5,7 +5,7 @@
 //! Every variant makes the same groups (one record of 256 bytes, and sixty-four)
 //! durable one after the other, as one waiting client makes the log do, and
 //! prints percentiles. The bare device rewrites room that was written before, so
-//! that a sync has no metadata to write. The log is that of a whole [`Journal`],
+//! that a sync has no metadata to write. The log is that of a whole [`Alone`],
 //! with its threads and with its stores applying meanwhile; its sixty-four
 //! records are outcomes of one entry, as an engine's turn makes them. This is the
 //! measurement that the log's format was chosen by. The directory's files
@@ -21,7 +21,7 @@ use std::{
 };
 
 use redb::{Durability, TableDefinition};
-use stead_journal::{Journal, JournalError, JournalEvents, JournalOptions, RealDisk};
+use stead_journal::{Alone, AloneEvents, JournalError, JournalOptions, RealDisk};
 use stead_model::{
     Entry, Event, Item, Lifecycle, LogIndex, OutcomeItem, PartitionId, RequestDigest, RequestId,
     SequenceNumber, Term, TimestampMs, TypeVersion,
@@ -85,7 +85,7 @@ fn redb(directory: &Path, groups: u32, records: u64) -> Result<Vec<Duration>, An
 /// Passes on what becomes of entries.
 struct Ears(mpsc::Sender<Result<(), JournalError>>);
 
-impl JournalEvents for Ears {
+impl AloneEvents for Ears {
     fn durable(&self, _partition: PartitionId, _through: LogIndex) {
         // Nobody listens any more once the last group is measured.
         let _ = self.0.send(Ok(()));
@@ -103,7 +103,7 @@ fn log(directory: &Path, groups: u32, records: u64) -> Result<Vec<Duration>, Any
     let _ = std::fs::remove_dir_all(&directory);
     let (sender, news) = mpsc::channel();
     let disk = Arc::new(RealDisk::open(&directory)?);
-    let (journal, _) = Journal::open(disk, JournalOptions::default(), Arc::new(Ears(sender)))?;
+    let (journal, _) = Alone::open(disk, JournalOptions::default(), Arc::new(Ears(sender)))?;
     let address: stead_model::Address = "load/1".parse()?;
     let taken = time(groups, |group| {
         let at = TimestampMs(1_700_000_000_000 + u64::from(group));

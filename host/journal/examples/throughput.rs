@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_journal::{Journal, JournalError, JournalEvents, JournalOptions, RealDisk};
+use stead_journal::{Alone, AloneEvents, JournalError, JournalOptions, RealDisk};
 use stead_model::{
     Entry, Event, Item, Lifecycle, LogIndex, OutcomeItem, PartitionCount, PartitionId,
     RequestDigest, RequestId, SequenceNumber, Term, TimestampMs, TypeVersion,
@@ -38,7 +38,7 @@ struct Counts {
     applied: Vec<AtomicU64>,
 }
 
-impl JournalEvents for Counts {
+impl AloneEvents for Counts {
     fn durable(&self, _partition: PartitionId, _through: LogIndex) {
         self.durable.fetch_add(1, Ordering::Relaxed);
     }
@@ -157,7 +157,7 @@ fn main() -> Result<(), Any> {
     let heard = counts();
     let disk = Arc::new(RealDisk::open(directory.as_ref())?);
     let opening = Instant::now();
-    let (journal, report) = Journal::open(disk.clone(), options.clone(), heard.clone())?;
+    let (journal, report) = Alone::open(disk.clone(), options.clone(), heard.clone())?;
     if !report.created {
         return Err(format!("{directory} has a journal already; name another directory").into());
     }
@@ -223,7 +223,7 @@ fn main() -> Result<(), Any> {
     ] {
         let options = JournalOptions { verify, ..options.clone() };
         let (journal, report) =
-            Journal::open(Arc::new(RealDisk::open(directory.as_ref())?), options, counts())?;
+            Alone::open(Arc::new(RealDisk::open(directory.as_ref())?), options, counts())?;
         println!("{what}: {report:?}");
         if verify {
             continue;

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alone;
 pub mod disk;
 mod error;
 mod format;
@@ -18,8 +19,12 @@ mod options;
 mod space;
 mod store;
 
+pub use alone::{Alone, AloneEvents};
 pub use disk::{Disk, RealDisk};
 pub use error::JournalError;
-pub use journal::{Journal, JournalStatus, RecoveryReport};
+pub use journal::{Journal, JournalStatus, LogState, PartitionLog, RecoveryReport};
+pub use log::Done;
 pub use options::{Identity, JournalEvents, JournalOptions};
-pub use store::{EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent};
+pub use store::{
+    EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent, StoredMembers,
+};

@@ -1,8 +1,6 @@
 //! How a journal is kept, whose it is, and who is told of what happens to it.
 
-use stead_model::{LogIndex, PartitionCount, PartitionId, TimestampMs};
-
-use crate::JournalError;
+use stead_model::{LogIndex, LogPosition, PartitionCount, PartitionId, TimestampMs};
 
 /// How a journal is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +23,9 @@ pub struct JournalOptions {
     pub log_bytes_max: u64,
     /// How long entries are gathered before they are applied, in milliseconds.
     pub apply_delay_ms: u64,
+    /// How much of what is applied is kept in memory for replicas that are a
+    /// little behind, in bytes, for all partitions together.
+    pub recent_bytes: usize,
 }
 
 impl Default for JournalOptions {
@@ -38,6 +39,7 @@ impl Default for JournalOptions {
             verify: false,
             log_bytes_max: 8 << 30,
             apply_delay_ms: 100,
+            recent_bytes: 32 << 20,
         }
     }
 }
@@ -55,20 +57,13 @@ pub struct Identity {
     pub created_at: TimestampMs,
 }
 
-/// Who is told how far the journal has come. Called from the journal's threads,
+/// Who is told how far the stores have come. Called from the journal's threads,
 /// in order for each partition; must be quick.
 pub trait JournalEvents: Send + Sync {
-    /// Entries up to this one are durable.
-    fn durable(&self, partition: PartitionId, through: LogIndex);
-
     /// The store shows entries up to this one.
     fn applied(&self, partition: PartitionId, through: LogIndex);
 
-    /// This entry was not written, and those that were appended after it will
-    /// not be either: each of them is reported as well, once and in order. If
-    /// the error is [`JournalError::is_full`], they are surely not in the log,
-    /// and the partition goes on with this index; so it is with
-    /// [`JournalError::Inconsistent`], if it is this entry that it names. With any
-    /// other, it isn't known, and nothing more is taken for the partition.
-    fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError);
+    /// The store has made this much durable: the log up to there is needed only
+    /// by replicas that are behind, and goes once it is released.
+    fn checkpointed(&self, partition: PartitionId, through: LogPosition);
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use stead_journal::{
-    Journal, JournalError, JournalEvents, JournalOptions,
+    Alone, AloneEvents, JournalError, JournalOptions,
     disk::sim::{SimDisk, Survivors},
 };
 use stead_model::{
@@ -47,7 +47,7 @@ struct Ears {
     news: Condvar,
 }
 
-impl JournalEvents for Ears {
+impl AloneEvents for Ears {
     fn durable(&self, partition: PartitionId, through: LogIndex) {
         self.heard.lock().expect("unpoisoned").durable.insert(partition, through);
         self.news.notify_all();
@@ -124,7 +124,7 @@ fn entry(partition: u16, index: u64) -> Entry {
 }
 
 /// Appends entries until something goes wrong or all are written.
-fn run(journal: &Journal, ears: &Ears, from: &BTreeMap<PartitionId, LogIndex>) -> Heard {
+fn run(journal: &Alone, ears: &Ears, from: &BTreeMap<PartitionId, LogIndex>) -> Heard {
     for round in 1..=ROUNDS {
         for partition in 0..PARTITIONS {
             let before = from.get(&PartitionId(partition)).copied().unwrap_or_default();
@@ -134,31 +134,34 @@ fn run(journal: &Journal, ears: &Ears, from: &BTreeMap<PartitionId, LogIndex>) -
         let wanted = from.get(&id).copied().unwrap_or_default().get() + round;
         let heard = ears.wait(Duration::from_secs(5), |heard| {
             !heard.failed.is_empty()
+                || journal.is_full()
                 || heard.durable.get(&id).is_some_and(|index| index.get() >= wanted)
         });
-        if !heard.failed.is_empty() {
+        if !heard.failed.is_empty() || journal.is_full() {
             break;
         }
     }
     // A store that failed applies nothing more, so this may be in vain.
     let heard = ears.wait(Duration::from_millis(200), |heard| {
-        !heard.failed.is_empty() || heard.applied == heard.durable && heard.durable.len() == 3
+        !heard.failed.is_empty()
+            || journal.is_full()
+            || heard.applied == heard.durable && heard.durable.len() == 3
     });
     // Time for checkpoints to be made and segments to be dropped.
     std::thread::sleep(Duration::from_millis(3));
     heard
 }
 
-fn open(disk: &SimDisk) -> Result<(Journal, Arc<Ears>), JournalError> {
+fn open(disk: &SimDisk) -> Result<(Alone, Arc<Ears>), JournalError> {
     let ears = Arc::new(Ears::default());
-    let events: Arc<dyn JournalEvents> = Arc::clone(&ears) as _;
-    let (journal, _) = Journal::open(Arc::new(disk.clone()), options(), events)?;
+    let events: Arc<dyn AloneEvents> = Arc::clone(&ears) as _;
+    let (journal, _) = Alone::open(Arc::new(disk.clone()), options(), events)?;
     Ok((journal, ears))
 }
 
 /// Everything that a partition's store says must be what its entries say, up to
 /// its last index. That index.
-fn check(journal: &Journal, partition: u16) -> Result<LogIndex, String> {
+fn check(journal: &Alone, partition: u16) -> Result<LogIndex, String> {
     let last = journal.last_index(PartitionId(partition));
     let reader = journal.reader(PartitionId(partition));
     let text = |error: JournalError| error.to_string();
@@ -178,7 +181,7 @@ fn check(journal: &Journal, partition: u16) -> Result<LogIndex, String> {
         .map_err(text)?;
     let expected = (1..=last.get()).flat_map(|index| match &entry(partition, index).items[0] {
         Item::Outcome(outcome) => outcome.events.clone(),
-        Item::Snapshot(_) => vec![],
+        Item::Snapshot(_) | Item::Members(_) => vec![],
     });
     let expected: Vec<_> = expected.skip(dropped as usize).map(|event| event.body).collect();
     if events.into_iter().map(|event| event.body).collect::<Vec<_>>() != expected {
@@ -202,7 +205,7 @@ fn check(journal: &Journal, partition: u16) -> Result<LogIndex, String> {
 
 /// After whatever happened: it opens, what was acknowledged is there, and what is
 /// there is right; and it goes on from there.
-fn check_all(journal: &Journal, heard: &Heard) -> Result<BTreeMap<PartitionId, LogIndex>, String> {
+fn check_all(journal: &Alone, heard: &Heard) -> Result<BTreeMap<PartitionId, LogIndex>, String> {
     let mut heads = BTreeMap::new();
     for partition in 0..PARTITIONS {
         let last = check(journal, partition).map_err(|what| format!("{partition}: {what}"))?;
@@ -290,7 +293,7 @@ fn a_kill_at_every_write_and_a_power_loss_later_lose_nothing_that_was_acknowledg
         let again = |disk: &SimDisk| {
             open(disk).unwrap_or_else(|error| panic!("killed at point {at}: {error}"))
         };
-        let whole = |journal: &Journal, heard: &Heard| {
+        let whole = |journal: &Alone, heard: &Heard| {
             let checked = check_all(journal, heard);
             checked.unwrap_or_else(|what| panic!("killed at point {at}: {what}"))
         };
@@ -366,18 +369,24 @@ fn a_full_disk_refuses_what_is_new_and_goes_on_when_there_is_room() {
         let (journal, ears) = open(&disk).expect("opened");
         disk.full_after(at);
         let heard = run(&journal, &ears, &BTreeMap::new());
-        refusals += u64::from(!heard.failed.is_empty());
+        refusals += u64::from(journal.is_full() || !heard.failed.is_empty());
         for (partition, (from, full)) in &heard.failed {
             assert!(full, "point {at}: entry {from} of {partition} is lost, not refused");
         }
         disk.heal();
-        // What was refused can be sent again; it takes the place of what was refused.
+        // What was taken waited for room, and needs nothing more. What was refused
+        // can be sent again; it takes the place of what was refused.
         let until = Instant::now() + Duration::from_secs(10);
         loop {
             ears.heard.lock().expect("unpoisoned").failed.clear();
-            let heads = ears.heard.lock().expect("unpoisoned").durable.clone();
-            let again = run(&journal, &ears, &heads);
-            if again.failed.is_empty() {
+            let heads = ears.wait(Duration::from_secs(10), |heard| {
+                (0..PARTITIONS).map(PartitionId).all(|partition| {
+                    heard.durable.get(&partition).copied().unwrap_or_default()
+                        == journal.last_index(partition)
+                })
+            });
+            let again = run(&journal, &ears, &heads.durable);
+            if again.failed.is_empty() && !journal.is_full() {
                 break;
             }
             assert!(Instant::now() < until, "point {at}: service does not resume: {again:?}");

@@ -14,7 +14,7 @@ use std::{
 };
 
 use stead_journal::{
-    Journal, JournalError, JournalEvents, JournalOptions, RecoveryReport, StoreReader,
+    Alone, AloneEvents, JournalError, JournalOptions, RecoveryReport, StoreReader,
     disk::sim::{SimDisk, Survivors},
 };
 use stead_model::{
@@ -45,7 +45,7 @@ struct Ears {
     news: Condvar,
 }
 
-impl JournalEvents for Ears {
+impl AloneEvents for Ears {
     fn durable(&self, _partition: PartitionId, _through: LogIndex) {}
 
     fn applied(&self, partition: PartitionId, through: LogIndex) {
@@ -69,10 +69,10 @@ impl Ears {
     }
 }
 
-fn open(disk: &SimDisk) -> (Journal, RecoveryReport, Arc<Ears>) {
+fn open(disk: &SimDisk) -> (Alone, RecoveryReport, Arc<Ears>) {
     let ears = Arc::new(Ears::default());
-    let events: Arc<dyn JournalEvents> = Arc::clone(&ears) as _;
-    let opened = Journal::open(Arc::new(disk.clone()), options(), events);
+    let events: Arc<dyn AloneEvents> = Arc::clone(&ears) as _;
+    let opened = Alone::open(Arc::new(disk.clone()), options(), events);
     let (journal, report) = opened.expect("a journal of an earlier version opens");
     (journal, report, ears)
 }
@@ -204,7 +204,7 @@ fn check_reply(reader: &StoreReader, text: &str, request: &RequestId, after: u64
 }
 
 /// Everything in it, and no more.
-fn check(journal: &Journal, cart_42: u64) {
+fn check(journal: &Alone, cart_42: u64) {
     let here = journal.reader(HERE);
     assert_eq!(standing(&here, "cart/42"), (cart_42, 0, 1));
     assert_eq!(numbers(&here, "cart/42"), Vec::from_iter(1..=cart_42));
@@ -244,7 +244,7 @@ fn check(journal: &Journal, cart_42: u64) {
 
 /// It goes on: what was dropped is deleted, what has expired is forgotten, and it
 /// is all there after another opening.
-fn go_on(disk: &SimDisk, journal: Journal, ears: &Ears, cart_42: u64) {
+fn go_on(disk: &SimDisk, journal: Alone, ears: &Ears, cart_42: u64) {
     let index = journal.last_index(HERE).get() + 1;
     let mut next = entry(HERE, index, vec![]);
     next.at = TimestampMs(AT + 2 * DAY_MS);
@@ -347,7 +347,7 @@ fn stored(name: &str, make: impl FnOnce() -> SimDisk) -> SimDisk {
     unpack(&fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
-fn write(disk: &SimDisk, entries: Vec<Entry>) -> (Journal, Arc<Ears>) {
+fn write(disk: &SimDisk, entries: Vec<Entry>) -> (Alone, Arc<Ears>) {
     let (journal, _, ears) = open(disk);
     let last = entries.iter().filter(|entry| entry.partition == HERE).map(|entry| entry.index);
     let last = last.max().unwrap_or_default().get();

@@ -96,6 +96,24 @@ impl TimestampMs {
     }
 }
 
+/// An entry of a partition's log, and nothing else there ever was: of two
+/// entries with the same term and index one is a copy of the other.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct LogPosition {
+    /// The term of the leader that appended it.
+    pub term: Term,
+    /// Its index. 0 stands for "before the first entry".
+    pub index: LogIndex,
+}
+
+impl fmt::Display for LogPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of term {}", self.index, self.term)
+    }
+}
+
 /// The SHA-256 of a component's bytes: its name in the component store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentHash(pub [u8; 32]);

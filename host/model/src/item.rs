@@ -30,17 +30,8 @@ pub enum Item {
     Outcome(OutcomeItem),
     /// An entity's state was taken at a sequence number.
     Snapshot(SnapshotItem),
-}
-
-impl Item {
-    /// The entity that it is about.
-    #[must_use]
-    pub fn address(&self) -> &Address {
-        match self {
-            Self::Outcome(outcome) => &outcome.address,
-            Self::Snapshot(snapshot) => &snapshot.address,
-        }
-    }
+    /// Who holds the partition from here on, as consensus writes it.
+    Members(Vec<u8>),
 }
 
 /// The outcome of one command.

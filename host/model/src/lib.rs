@@ -21,7 +21,8 @@ mod request;
 pub use address::{Address, AddressError, ENTITY_ID_BYTES_MAX, EntityId, EntityType};
 pub use description::{Description, EventKind, Operation};
 pub use ids::{
-    ComponentHash, LogIndex, PartitionId, SequenceNumber, Term, TimestampMs, TypeVersion,
+    ComponentHash, LogIndex, LogPosition, PartitionId, SequenceNumber, Term, TimestampMs,
+    TypeVersion,
 };
 pub use item::{Entry, Item, OutcomeItem, SnapshotItem};
 pub use limits::{GuestLimits, RequestLimits};

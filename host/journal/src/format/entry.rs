@@ -1,7 +1,4 @@
-//! A record of the log. Its key is its number in the node's log.
-//!
-//! What more a consensus log will need to record (a truncation, a vote, a
-//! purge) becomes further kinds of [`Record`], after the ones that are there.
+//! An entry, as a record of the log says it.
 
 use serde::{Deserialize, Serialize};
 use stead_model::{
@@ -10,17 +7,10 @@ use stead_model::{
     TypeVersion,
 };
 
-use super::{Bytes, Flaw, Kind, Wide, reseal, seal, unseal};
-
-/// What one record of the log says. Only ever add kinds at the end.
-#[derive(Debug, Serialize, Deserialize)]
-enum Record<'a> {
-    #[serde(borrow)]
-    Entry(EntryRecord<'a>),
-}
+use super::{Bytes, Flaw, Wide};
 
 #[derive(Debug, Serialize, Deserialize)]
-struct EntryRecord<'a> {
+pub(super) struct EntryRecord<'a> {
     partition: u16,
     term: u64,
     index: u64,
@@ -35,6 +25,8 @@ enum ItemRecord<'a> {
     Outcome(OutcomeRecord<'a>),
     #[serde(borrow)]
     Snapshot(SnapshotRecord<'a>),
+    #[serde(borrow)]
+    Members(Bytes<'a>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -88,24 +80,7 @@ enum LifecycleRecord {
     EndsPurgingEvents,
 }
 
-/// Encodes an entry, before it is known which number its record gets;
-/// [`number`] does the rest.
-pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
-    seal(Kind::LogRecord, &[], &Record::Entry(entry_record(entry)))
-}
-
-/// Puts the number under the record's checksum.
-pub(crate) fn number(record: &mut [u8], number: u64) {
-    reseal(Kind::LogRecord, &number.to_le_bytes(), record);
-}
-
-/// Reads the record of a number.
-pub(crate) fn decode(record: &[u8], number: u64) -> Result<Entry, Flaw> {
-    let Record::Entry(entry) = unseal(Kind::LogRecord, &number.to_le_bytes(), record)?;
-    entry_of(entry)
-}
-
-fn entry_record(entry: &Entry) -> EntryRecord<'_> {
+pub(super) fn entry_record(entry: &Entry) -> EntryRecord<'_> {
     EntryRecord {
         partition: entry.partition.get(),
         term: entry.term.get(),
@@ -145,6 +120,7 @@ fn item_record(item: &Item) -> ItemRecord<'_> {
             state: Bytes(&snapshot.state),
             drop_events_through: snapshot.drop_events_through.map(SequenceNumber::get),
         }),
+        Item::Members(members) => ItemRecord::Members(Bytes(members)),
     }
 }
 
@@ -152,7 +128,7 @@ fn named<'a>(name: &'a str, body: &'a [u8]) -> NamedRecord<'a> {
     NamedRecord { name, body: Bytes(body) }
 }
 
-fn entry_of(record: EntryRecord<'_>) -> Result<Entry, Flaw> {
+pub(super) fn entry_of(record: EntryRecord<'_>) -> Result<Entry, Flaw> {
     Ok(Entry {
         partition: PartitionId(record.partition),
         term: Term(record.term),
@@ -198,6 +174,7 @@ fn item_of(record: ItemRecord<'_>) -> Result<Item, Flaw> {
             state: snapshot.state.0.to_vec(),
             drop_events_through: snapshot.drop_events_through.map(SequenceNumber),
         }),
+        ItemRecord::Members(members) => Item::Members(members.0.to_vec()),
     })
 }
 

@@ -8,15 +8,17 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use stead_model::{
-    Address, Effect, Entry, Event, Item, Lifecycle, LogIndex, OutcomeItem, PartitionCount,
-    PartitionId, RequestDigest, RequestId, SequenceNumber, SnapshotItem, Term, TimestampMs,
-    TypeVersion,
+    Address, Effect, Entry, Event, Item, Lifecycle, LogIndex, LogPosition, OutcomeItem,
+    PartitionCount, PartitionId, RequestDigest, RequestId, SequenceNumber, SnapshotItem, Term,
+    TimestampMs, TypeVersion,
 };
 
 use super::{
-    Bytes, Kind, entry, identity, seal,
+    Bytes, Kind, identity,
+    record::{self, Record},
+    seal,
     segment::{GroupHeader, Head, SECTOR, SegmentHeader, encode_header},
-    store::{EntityRow, EventRow, PurgeRow, ReplyRow, SnapshotRow, StateRow, SumsRow},
+    store::{EntityRow, EventRow, MembersRow, PurgeRow, ReplyRow, SnapshotRow, StateRow, SumsRow},
     unseal,
 };
 use crate::{
@@ -84,6 +86,7 @@ borrowing! {
     EventRow<'static> => EventRow<'a>,
     SnapshotRow<'static> => SnapshotRow<'a>,
     ReplyRow<'static> => ReplyRow<'a>,
+    MembersRow<'static> => MembersRow<'a>,
     SumsRow<'static> => SumsRow<'a>
 }
 
@@ -167,19 +170,50 @@ fn the_identity() {
 
 #[test]
 fn a_record_of_the_log() {
-    let mut record = entry::encode(&whole_entry());
-    entry::number(&mut record, 1_234);
+    let mut record = record::entry(&whole_entry());
+    record::number(&mut record, 1_234);
     let stored = check("log-record", &record);
-    assert_eq!(entry::decode(&stored, 1_234), Ok(whole_entry()));
+    assert_eq!(record::decode(&stored, 1_234), Ok(Record::Entry(whole_entry())));
 }
 
 #[test]
 fn an_empty_record_of_the_log() {
     let value = Entry { items: vec![], ..whole_entry() };
-    let mut record = entry::encode(&value);
-    entry::number(&mut record, 1);
+    let mut record = record::entry(&value);
+    record::number(&mut record, 1);
     let stored = check("log-record-empty", &record);
-    assert_eq!(entry::decode(&stored, 1), Ok(value));
+    assert_eq!(record::decode(&stored, 1), Ok(Record::Entry(value)));
+}
+
+#[test]
+fn the_other_records_of_the_log() {
+    let after = LogPosition { term: Term(7), index: LogIndex(1 << 40) };
+    let members = Entry { items: vec![Item::Members(b"members".to_vec())], ..whole_entry() };
+    let partition = PartitionId(4_095);
+    let commits = vec![(PartitionId(0), LogIndex(5)), (partition, LogIndex(1 << 40))];
+    let records = [
+        ("log-record-members", record::entry(&members), Record::Entry(members.clone())),
+        (
+            "log-record-truncation",
+            record::truncation(partition, after),
+            Record::Truncation(partition, after),
+        ),
+        (
+            "log-record-vote",
+            record::vote(partition, b"vote"),
+            Record::Vote(partition, b"vote".to_vec()),
+        ),
+        (
+            "log-record-commits",
+            record::commits(commits.iter().copied()),
+            Record::Commits(commits.clone()),
+        ),
+    ];
+    for (name, mut encoded, meaning) in records {
+        record::number(&mut encoded, 1_234);
+        let stored = check(name, &encoded);
+        assert_eq!(record::decode(&stored, 1_234), Ok(meaning), "{name}");
+    }
 }
 
 #[test]
@@ -215,8 +249,8 @@ fn a_whole_segment() {
     let last = Entry { index: LogIndex((1 << 40) + 2), items: vec![], ..whole_entry() };
     let middle = Entry { index: LogIndex((1 << 40) + 1), ..whole_entry() };
     let record = |value: &Entry, number| {
-        let mut record = entry::encode(value);
-        entry::number(&mut record, number);
+        let mut record = record::entry(value);
+        record::number(&mut record, number);
         record
     };
     let first_group = [record(&whole_entry(), 1_000), record(&middle, 1_001)];
@@ -232,12 +266,12 @@ fn a_whole_segment() {
     disk.put(&path, stored);
     let reader = SegmentReader::open(&disk, &path).expect("sound").expect("there");
     let mut found = Vec::new();
-    let scan = reader.entries(true, |entry| {
-        found.push(entry);
+    let scan = reader.records(true, |_, record| {
+        found.push(record);
         Ok(())
     });
     let scan = scan.expect("sound");
-    assert_eq!(found, [whole_entry(), middle, last]);
+    assert_eq!(found, [whole_entry(), middle, last].map(Record::Entry));
     assert_eq!((scan.next_record, scan.unmarked), (1_003, None), "the mark is understood");
 }
 
@@ -272,6 +306,8 @@ fn the_rows_of_a_store() {
     check_row("row-caller-reply", Kind::CallerReply, b"\0\0\0\0\0\0\0\x01key", &reply());
     let purge = PurgeRow { ordinal: 1_000, from: 1, through: 127 };
     check_row("row-purge", Kind::Purge, &[4; 8], &purge);
+    let members = MembersRow { term: 7, index: 1 << 40, members: Bytes(b"members") };
+    check_row("row-members", Kind::Members, &[], &members);
     let sums = SumsRow { slots: Bytes(&[5; 256]), sums: Bytes(&[0, 0, 0, 0, 1, 2, 3, 4]) };
     check_row("sums", Kind::Sums, &[], &sums);
 }

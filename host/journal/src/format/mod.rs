@@ -6,10 +6,11 @@
 //! says, a version, and the payload. A value that was moved, swapped or flipped
 //! is told from a good one wherever it is read.
 
-pub(crate) mod entry;
+mod entry;
 #[cfg(test)]
 mod golden;
 pub(crate) mod identity;
+pub(crate) mod record;
 pub(crate) mod segment;
 pub(crate) mod store;
 
@@ -47,6 +48,7 @@ pub(crate) enum Kind {
     CallerReply = 15,
     Purge = 16,
     Sums = 17,
+    Members = 18,
 }
 
 fn checksum(kind: Kind, key: &[u8], rest: &[u8]) -> u32 {

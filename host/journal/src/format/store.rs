@@ -17,6 +17,16 @@ pub(crate) struct StateRow {
     pub(crate) next_purge: u64,
 }
 
+/// Who holds the partition, by the last applied entry that says so.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MembersRow<'a> {
+    pub(crate) term: u64,
+    pub(crate) index: u64,
+    /// As consensus wrote it.
+    #[serde(borrow)]
+    pub(crate) members: Bytes<'a>,
+}
+
 /// An entity. It isn't written again for a plain outcome: its last number is that
 /// of its last stored event, or `last_sequence` if that is higher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,12 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_model::{Entry, LogIndex, PartitionId};
+use stead_model::{Entry, PartitionId};
 
-use super::weight;
 use crate::{
-    JournalError,
-    log::{Log, Outcomes},
+    log::{Applies, Log, weight},
     options::JournalEvents,
     store::Store,
 };
@@ -26,7 +24,7 @@ const ENTRIES_AT_ONCE: usize = 4_096;
 
 #[derive(Default)]
 struct Queue {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Arc<Entry>>,
     bytes: usize,
     flush: bool,
     closing: bool,
@@ -106,30 +104,8 @@ impl Applying {
         }
     }
 
-    fn push(&self, entries: Vec<Entry>) {
-        let bytes: usize = entries.iter().map(weight).sum();
-        let mut queue = lock(&self.queue);
-        while (queue.entries.len() > BACKLOG_MAX || queue.bytes > BACKLOG_BYTES_MAX)
-            && !queue.closing
-        {
-            queue.flush = true;
-            self.wake.notify_one();
-            queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-        let first = queue.entries.is_empty();
-        queue.entries.extend(entries);
-        queue.bytes += bytes;
-        // The thread sleeps until the first has waited long enough; each waking
-        // would cost the log time.
-        let wanted = first || queue.is_enough();
-        drop(queue);
-        if wanted {
-            self.wake.notify_one();
-        }
-    }
-
     /// What waits, once it has waited long enough to be worth a transaction.
-    fn next(&self, delay: Duration) -> Option<Vec<Entry>> {
+    fn next(&self, delay: Duration) -> Option<Vec<Arc<Entry>>> {
         let mut queue = lock(&self.queue);
         let mut since: Option<Instant> = None;
         loop {
@@ -160,32 +136,31 @@ impl Applying {
     }
 }
 
-/// Passes on what becomes of entries in the log.
-pub(super) struct Relay {
-    applying: Arc<Applying>,
-    events: Arc<dyn JournalEvents>,
-}
-
-impl Relay {
-    pub(super) fn new(applying: Arc<Applying>, events: Arc<dyn JournalEvents>) -> Self {
-        Self { applying, events }
-    }
-}
-
-impl Outcomes for Relay {
-    fn durable(&mut self, entries: Vec<Entry>) {
-        let mut through: BTreeMap<PartitionId, LogIndex> = BTreeMap::new();
-        for entry in &entries {
-            through.insert(entry.partition, entry.index);
+impl Applies for Applying {
+    fn take(&self, entries: Vec<Arc<Entry>>) {
+        let bytes: usize = entries.iter().map(|entry| weight(entry)).sum();
+        let mut queue = lock(&self.queue);
+        let first = queue.entries.is_empty();
+        queue.entries.extend(entries);
+        queue.bytes += bytes;
+        // The thread sleeps until the first has waited long enough; each waking
+        // would cost the log time.
+        let wanted = first || queue.is_enough();
+        drop(queue);
+        if wanted {
+            self.wake.notify_one();
         }
-        for (partition, index) in through {
-            self.events.durable(partition, index);
-        }
-        self.applying.push(entries);
     }
 
-    fn failed(&mut self, partition: PartitionId, from: LogIndex, error: &JournalError) {
-        self.events.failed(partition, from, error);
+    fn wait_for_room(&self) {
+        let mut queue = lock(&self.queue);
+        while (queue.entries.len() > BACKLOG_MAX || queue.bytes > BACKLOG_BYTES_MAX)
+            && !queue.closing
+        {
+            queue.flush = true;
+            self.wake.notify_one();
+            queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
@@ -199,7 +174,7 @@ struct Worker {
 impl Worker {
     fn run(self) {
         while let Some(entries) = self.applying.next(self.delay) {
-            let mut by_partition: BTreeMap<PartitionId, Vec<Entry>> = BTreeMap::new();
+            let mut by_partition: BTreeMap<PartitionId, Vec<Arc<Entry>>> = BTreeMap::new();
             for entry in entries {
                 by_partition.entry(entry.partition).or_default().push(entry);
             }
@@ -209,11 +184,17 @@ impl Worker {
         }
     }
 
-    fn apply(&self, partition: PartitionId, entries: &[Entry]) {
+    fn apply(&self, partition: PartitionId, entries: &[Arc<Entry>]) {
         let Some(store) = self.stores.get(usize::from(partition.get())) else { return };
         for batch in entries.chunks(ENTRIES_AT_ONCE) {
             match store.apply(batch) {
-                Ok(()) => self.events.applied(partition, store.progress().index),
+                Ok(()) => {
+                    let through = store.progress().index;
+                    if let Some(log) = self.applying.log.get() {
+                        log.applied(partition, through);
+                    }
+                    self.events.applied(partition, through);
+                }
                 Err(error) => {
                     // What it lacks stays in the log, and is applied when the
                     // store is opened again.

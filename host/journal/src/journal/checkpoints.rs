@@ -13,7 +13,12 @@ use std::{
 
 use stead_model::{LogIndex, PartitionId};
 
-use crate::{disk::Disk, log::Log, options::JournalOptions, space::Space, store::Store};
+use crate::{
+    log::Log,
+    options::{JournalEvents, JournalOptions},
+    space::Space,
+    store::Store,
+};
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,9 +34,9 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     pub(super) fn start(
-        disk: Arc<dyn Disk>,
         stores: Arc<[Arc<Store>]>,
         log: Arc<Log>,
+        events: Arc<dyn JournalEvents>,
         space: Arc<Space>,
         options: &JournalOptions,
     ) -> std::io::Result<Self> {
@@ -43,7 +48,7 @@ impl Checkpoints {
         };
         let thread = std::thread::Builder::new()
             .name("stead-checkpoint".into())
-            .spawn(move || plan.run(&*disk, &stores, &log, &space))?;
+            .spawn(move || plan.run(&stores, &log, &*events, &space))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 }
@@ -70,21 +75,20 @@ impl Plan {
         self.stop.load(Ordering::Acquire)
     }
 
-    fn run(&self, disk: &dyn Disk, stores: &[Arc<Store>], log: &Log, space: &Space) {
+    fn run(&self, stores: &[Arc<Store>], log: &Log, events: &dyn JournalEvents, space: &Space) {
         let begun = Instant::now();
         // As if they had been made one after the other, so that they come due so.
         let share = |nth: u32| f64::from(nth) / stores.len().max(1) as f64;
         let mut due: Vec<Instant> =
             (1..).zip(stores).map(|(nth, _)| begun + self.age.mul_f64(share(nth))).collect();
         let mut durable: BTreeMap<PartitionId, LogIndex> =
-            stores.iter().map(|store| (store.partition, store.durable())).collect();
+            stores.iter().map(|store| (store.partition, store.durable().index)).collect();
         while !self.stopped() {
             std::thread::park_timeout(LOOK);
             if space.shortage().is_some() {
                 make_room(stores);
             }
             let holding = log.held_back_by(SEGMENTS_AIM);
-            let mut any = false;
             for (store, due) in stores.iter().zip(&mut due) {
                 if self.stopped() {
                     return;
@@ -100,7 +104,7 @@ impl Plan {
                 }
                 *due = Instant::now() + self.age;
                 match store.checkpoint() {
-                    Ok(()) => any = true,
+                    Ok(()) => events.checkpointed(store.partition, store.durable()),
                     Err(error) if error.is_full() => {
                         tracing::warn!(%error, "a store can't be made durable for now");
                     }
@@ -109,9 +113,9 @@ impl Plan {
                         log.refuse(store.partition, error);
                     }
                 }
-                durable.insert(store.partition, store.durable());
+                durable.insert(store.partition, store.durable().index);
             }
-            if any && let Err(error) = log.drop_behind(disk, &durable) {
+            if let Err(error) = log.drop_behind(&durable) {
                 tracing::error!(%error, "a log segment could not be removed");
             }
         }

@@ -2,15 +2,18 @@
 
 mod applier;
 mod checkpoints;
+mod partition_log;
+mod pass;
 mod recovery;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use stead_model::{Entry, Item, LogIndex, PartitionId};
+use stead_model::PartitionId;
 
+pub use self::partition_log::{LogState, PartitionLog};
 use self::{
     applier::Applying,
     checkpoints::Checkpoints,
@@ -19,7 +22,7 @@ use self::{
 use crate::{
     JournalError,
     disk::{Disk, DiskLock},
-    log::Log,
+    log::{Applies, Log},
     options::{Identity, JournalEvents, JournalOptions},
     space::Space,
     store::{Store, StoreReader},
@@ -29,12 +32,20 @@ use crate::{
 #[derive(Clone)]
 pub struct Journal(Arc<Inner>);
 
+/// A journal that may be gone.
+pub(crate) struct WeakJournal(Weak<Inner>);
+
+impl WeakJournal {
+    pub(crate) fn upgrade(&self) -> Option<Journal> {
+        self.0.upgrade().map(Journal)
+    }
+}
+
 struct Inner {
     log: Arc<Log>,
     applying: Arc<Applying>,
     checkpoints: Mutex<Option<Checkpoints>>,
     stores: Arc<[Arc<Store>]>,
-    heads: BTreeMap<PartitionId, LogIndex>,
     identity: Identity,
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
@@ -84,27 +95,27 @@ impl Journal {
         events: Arc<dyn JournalEvents>,
     ) -> Result<(Self, RecoveryReport), JournalError> {
         let space = Arc::new(Space::default());
-        let Recovery { identity, lock, stores, recovered, heads, report } =
+        let Recovery { identity, lock, stores, recovered, report } =
             recover(&disk, &options, &space)?;
         let applying =
             Applying::start(Arc::clone(&stores), Arc::clone(&events), options.apply_delay_ms)
                 .map_err(|error| thread_failed(&error))?;
-        let outcomes = applier::Relay::new(Arc::clone(&applying), events);
+        let applies: Arc<dyn Applies> = Arc::clone(&applying) as _;
         let log = Log::start(
             Arc::clone(&disk),
             identity.clone(),
             &options,
             Arc::clone(&space),
             recovered,
-            outcomes,
+            applies,
         )
         .map_err(|error| thread_failed(&error))?;
         let log = Arc::new(log);
         applying.serve(Arc::clone(&log));
         let checkpoints = Checkpoints::start(
-            Arc::clone(&disk),
             Arc::clone(&stores),
             Arc::clone(&log),
+            events,
             Arc::clone(&space),
             &options,
         )
@@ -114,7 +125,6 @@ impl Journal {
             applying,
             checkpoints: Mutex::new(Some(checkpoints)),
             stores,
-            heads,
             identity,
             disk,
             space,
@@ -123,22 +133,26 @@ impl Journal {
         Ok((Self(Arc::new(inner)), report))
     }
 
-    /// Appends an entry. What becomes of it is told to the [`JournalEvents`]:
-    /// first `durable` or `failed`, then, if it is durable, `applied`. Never
-    /// blocks; the caller bounds how much it has under way.
-    pub fn append(&self, entry: Entry) {
-        self.0.log.append(entry);
+    /// The log of a partition.
+    #[must_use]
+    pub fn log(&self, partition: PartitionId) -> PartitionLog {
+        PartitionLog::new(self.clone(), partition)
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakJournal {
+        WeakJournal(Arc::downgrade(&self.0))
+    }
+
+    /// Why nothing new should be taken for now, if so: the disk has no room.
+    /// What was taken waits until it has.
+    #[must_use]
+    pub fn shortage(&self) -> Option<JournalError> {
+        self.0.log.status().full
     }
 
     /// Has what is durable applied soon, rather than gathered for a while.
     pub fn flush(&self, _partition: PartitionId) {
         self.0.applying.flush();
-    }
-
-    /// A partition's last entry when the journal was opened.
-    #[must_use]
-    pub fn last_index(&self, partition: PartitionId) -> LogIndex {
-        self.0.heads.get(&partition).copied().unwrap_or_default()
     }
 
     /// Reads a partition's store.
@@ -203,10 +217,10 @@ impl Journal {
                 Some(failure) => result.and(Err(failure)),
                 None => result.and(store.checkpoint()),
             };
-            durable.insert(store.partition, store.durable());
+            durable.insert(store.partition, store.durable().index);
         }
         if result.is_ok() && !durable.is_empty() {
-            result = self.0.log.drop_behind(&*self.0.disk, &durable).map(drop);
+            result = self.0.log.drop_behind(&durable).map(drop);
         }
         self.0.let_go();
         result
@@ -236,18 +250,6 @@ impl Drop for Inner {
         self.stop();
         self.let_go();
     }
-}
-
-/// About how much memory an entry takes.
-fn weight(entry: &Entry) -> usize {
-    let items = entry.items.iter().map(|item| match item {
-        Item::Outcome(outcome) => {
-            let events: usize = outcome.events.iter().map(|event| event.size() + 48).sum();
-            256 + events + outcome.reply.len()
-        }
-        Item::Snapshot(snapshot) => 128 + snapshot.state.len(),
-    });
-    64 + items.sum::<usize>()
 }
 
 fn thread_failed(error: &std::io::Error) -> JournalError {

@@ -7,13 +7,13 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use stead_model::{Entry, LogIndex, PartitionId, Term, TimestampMs};
+use stead_model::{LogPosition, PartitionId, TimestampMs};
 
-use super::{RecoveryReport, weight};
+use super::{RecoveryReport, pass::Pass};
 use crate::{
     JournalError,
     disk::{Disk, DiskLock},
-    format::identity,
+    format::{identity, segment::SegmentHeader},
     log::{self, Recovered, Sealed, Segment, SegmentReader},
     options::{Identity, JournalOptions},
     space::Space,
@@ -22,19 +22,16 @@ use crate::{
 
 const IDENTITY: &str = "identity";
 const LOCK: &str = "lock";
-/// Bytes of entries that are gathered before they are applied.
-const GATHERED_MAX: usize = 8 << 20;
 
 pub(super) struct Recovery {
     pub(super) identity: Identity,
     pub(super) lock: Box<dyn DiskLock>,
     pub(super) stores: Arc<[Arc<Store>]>,
     pub(super) recovered: Recovered,
-    pub(super) heads: BTreeMap<PartitionId, LogIndex>,
     pub(super) report: RecoveryReport,
 }
 
-type Heads = BTreeMap<PartitionId, (Term, LogIndex)>;
+pub(super) type Heads = BTreeMap<PartitionId, LogPosition>;
 
 pub(super) fn recover(
     disk: &Arc<dyn Disk>,
@@ -66,14 +63,12 @@ pub(super) fn recover(
     let segments = segments(&**disk)?;
     let identity = identity_of(&**disk, options, &segments, &mut report)?;
     let stores = open_stores(disk, options, &identity, space)?;
-    let mut pass = Pass { stores: &stores, gathered: BTreeMap::new(), bytes: 0, report };
-    let (recovered, heads) = read_log(disk, options, &identity, &segments, &mut pass)?;
-    pass.apply()?;
-    report = pass.report;
-    check_stores(&**disk, &stores, &heads)?;
+    let mut pass = Pass::new(&stores, report);
+    let mut recovered = read_log(disk, options, &identity, &segments, &mut pass)?;
+    let (tails, mut report) = pass.finish(&disk.describe(log::directory()))?;
+    recovered.tails = tails;
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let heads = heads.into_iter().map(|(partition, (_, index))| (partition, index)).collect();
-    Ok(Recovery { identity, lock, stores, recovered, heads, report })
+    Ok(Recovery { identity, lock, stores, recovered, report })
 }
 
 /// The log's segments by their first records, oldest first.
@@ -171,58 +166,15 @@ fn open_stores(
     stores.collect()
 }
 
-/// One pass over the log, which applies what the stores lack.
-struct Pass<'a> {
-    stores: &'a [Arc<Store>],
-    gathered: BTreeMap<PartitionId, Vec<Entry>>,
-    bytes: usize,
-    report: RecoveryReport,
-}
-
-impl Pass<'_> {
-    fn take(&mut self, entry: Entry) -> Result<(), JournalError> {
-        self.report.entries_read += 1;
-        let store = self.stores.get(usize::from(entry.partition.get()));
-        let Some(store) = store else { return Err(no_partition(&entry)) };
-        if entry.index <= store.progress().index {
-            return Ok(());
-        }
-        self.report.entries_applied += 1;
-        self.bytes += weight(&entry);
-        self.gathered.entry(entry.partition).or_default().push(entry);
-        if self.bytes >= GATHERED_MAX { self.apply() } else { Ok(()) }
-    }
-
-    fn apply(&mut self) -> Result<(), JournalError> {
-        self.bytes = 0;
-        for (partition, entries) in std::mem::take(&mut self.gathered) {
-            if let Some(store) = self.stores.get(usize::from(partition.get())) {
-                store.apply(&entries)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn no_partition(entry: &Entry) -> JournalError {
-    JournalError::Inconsistent {
-        partition: entry.partition,
-        index: entry.index,
-        what: "there is no such partition".into(),
-    }
-}
-
 fn read_log(
     disk: &Arc<dyn Disk>,
     options: &JournalOptions,
     identity: &Identity,
     segments: &[u64],
     pass: &mut Pass<'_>,
-) -> Result<(Recovered, Heads), JournalError> {
-    let mut heads = Heads::new();
-    let mut sealed = VecDeque::new();
-    let mut next_record = 1;
-    let mut segment = None;
+) -> Result<Recovered, JournalError> {
+    let mut recovered =
+        Recovered { segment: None, next_record: 1, tails: Vec::new(), sealed: VecDeque::new() };
     for (at, &first) in segments.iter().enumerate() {
         let last = at + 1 == segments.len();
         let path = log::path_of(first);
@@ -242,72 +194,32 @@ fn read_log(
             let what = "it is a segment of another log".into();
             return Err(JournalError::Foreign { file: described, what });
         }
-        let header_heads: Heads =
-            header.heads.iter().map(|head| (head.partition, (head.term, head.index))).collect();
+        let heads = heads_of(header);
         if at == 0 {
-            check_begin(pass.stores, &header_heads)?;
-            heads = header_heads;
-        } else if header.first_record != next_record || header_heads != heads {
+            pass.begin(heads)?;
+        } else if header.first_record != recovered.next_record || &heads != pass.heads() {
+            let before = recovered.next_record;
             let what = format!(
-                "it goes on at record {first}, and the segment before ends before {next_record}"
+                "it goes on at record {first}, and the segment before ends before {before}"
             );
             return Err(JournalError::damaged(&described, "its header", what));
         }
-        let scan = reader.entries(last, |entry| {
-            let head = heads.entry(entry.partition).or_default();
-            if entry.index != head.1.next() || entry.term < head.0 {
-                let place = format!("entry {} of partition {}", entry.index, entry.partition);
-                let what = format!("entry {} is the one before it", head.1);
-                return Err(JournalError::damaged(&described, place, what));
-            }
-            *head = (entry.term, entry.index);
-            pass.take(entry)
-        })?;
+        let scan = reader.records(last, |place, record| pass.take(&described, place, record))?;
         pass.report.segments += 1;
-        next_record = scan.next_record;
+        recovered.next_record = scan.next_record;
         if last {
-            segment = Some(Segment::go_on(&**disk, header, &scan, options.segment_bytes)?);
+            let segment = Segment::go_on(&**disk, header, &scan, options.segment_bytes)?;
+            recovered.segment = Some(segment);
         } else {
-            let heads = heads.iter().map(|(&p, &(_, index))| (p, index)).collect();
-            sealed.push_back(Sealed { path, heads });
+            let heads = pass.heads().iter().map(|(&p, position)| (p, position.index)).collect();
+            recovered.sealed.push_back(Sealed { path, first_record: first, heads });
         }
     }
-    let recovered = Recovered { segment, next_record, heads: heads.clone(), sealed };
-    Ok((recovered, heads))
+    Ok(recovered)
 }
 
-/// No store may lack what the log doesn't have any more.
-fn check_begin(stores: &[Arc<Store>], heads: &Heads) -> Result<(), JournalError> {
-    for (partition, &(_, head)) in heads {
-        let Some(store) = stores.get(usize::from(partition.get())) else { continue };
-        let index = store.progress().index;
-        if index < head {
-            return Err(JournalError::damaged(
-                store.described(),
-                "its state",
-                format!("it is at entry {index}, and the log begins after entry {head}"),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// Every store must be where the log is: what it lacked has been applied.
-fn check_stores(disk: &dyn Disk, stores: &[Arc<Store>], heads: &Heads) -> Result<(), JournalError> {
-    for store in stores {
-        let head = heads.get(&store.partition).copied().unwrap_or_default();
-        let progress = store.progress();
-        if progress.index != head.1 {
-            return Err(JournalError::damaged(
-                &disk.describe(log::directory()),
-                format!("partition {}", store.partition),
-                format!(
-                    "the log ends at entry {}, and the store is at entry {}: a segment or a store \
-                     is missing",
-                    head.1, progress.index
-                ),
-            ));
-        }
-    }
-    Ok(())
+fn heads_of(header: &SegmentHeader) -> Heads {
+    let position =
+        |head: &crate::format::segment::Head| LogPosition { term: head.term, index: head.index };
+    header.heads.iter().map(|head| (head.partition, position(head))).collect()
 }

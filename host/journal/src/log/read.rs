@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use stead_model::Entry;
+use stead_model::{Entry, PartitionId};
 
+use super::Run;
 use crate::{
     JournalError,
     disk::{Disk, DiskFile},
     format::{
-        Flaw, entry,
+        Flaw,
+        record::{self, Record},
         segment::{
             GROUP_HEADER_BYTES, GROUP_MAGIC_BYTES as GROUP_MAGIC, GroupHeader, PRELUDE_BYTES,
             RECORD_PREFIX_BYTES, SECTOR, SegmentHeader, TRAILER_BYTES, decode_header,
@@ -27,8 +29,19 @@ pub(crate) struct Scan {
     pub(crate) next_record: u64,
     /// Where the next group goes.
     pub(crate) end: u64,
-    /// Where the last group begins, if no mark says that it was durable.
+    /// Where the last group begins, if no empty one says that it was durable.
     pub(crate) unmarked: Option<u64>,
+}
+
+/// Where a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The segment, by its first record.
+    pub(crate) segment: u64,
+    /// Where it begins in it.
+    pub(crate) offset: u64,
+    /// Its first record.
+    pub(crate) record: u64,
 }
 
 /// A segment that is read.
@@ -67,23 +80,51 @@ impl SegmentReader {
         &self.header
     }
 
-    /// Gives the segment's entries to `each`, in order. In the last segment, a
-    /// last group that is not sound is taken for one that was cut off.
-    pub(crate) fn entries(
+    /// Gives the segment's records to `each`, in order, with the place of their
+    /// group. In the last segment, a last group that is not sound is taken for
+    /// one that was cut off.
+    pub(crate) fn records(
         &self,
         last: bool,
-        mut each: impl FnMut(Entry) -> Result<(), JournalError>,
+        mut each: impl FnMut(Place, Record) -> Result<(), JournalError>,
     ) -> Result<Scan, JournalError> {
-        let mut scan =
-            Scan { next_record: self.header.first_record, end: self.begin, unmarked: None };
-        while let Some((group, entries)) = self.group(scan.end, scan.next_record)? {
-            scan.unmarked = (!entries.is_empty()).then_some(scan.end);
-            scan.next_record += entries.len() as u64;
+        let first = self.header.first_record;
+        let mut scan = Scan { next_record: first, end: self.begin, unmarked: None };
+        while let Some((group, records)) = self.group(scan.end, scan.next_record)? {
+            let place = Place { segment: first, offset: scan.end, record: scan.next_record };
+            scan.unmarked = (!records.is_empty()).then_some(scan.end);
+            scan.next_record += records.len() as u64;
             scan.end = group.end();
-            entries.into_iter().try_for_each(&mut each)?;
+            records.into_iter().try_for_each(|record| each(place, record))?;
         }
         self.check_end(scan.end, last)?;
         Ok(scan)
+    }
+
+    /// Reads a partition's entries in the group that a run is in.
+    pub(crate) fn run(
+        &self,
+        run: &Run,
+        partition: PartitionId,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let Some((_, records)) = self.group(run.group.offset, run.group.record)? else {
+            return Err(self.damaged(run.group.offset, "a group that was sound is not any more"));
+        };
+        let mut entries: Vec<Entry> = Vec::new();
+        for record in records {
+            match record {
+                Record::Entry(entry) if entry.partition == partition => entries.push(entry),
+                Record::Truncation(of, after) if of == partition => {
+                    entries.retain(|entry| entry.index <= after.index);
+                }
+                Record::Entry(_)
+                | Record::Truncation(..)
+                | Record::Vote(..)
+                | Record::Commits(_) => {}
+            }
+        }
+        entries.retain(|entry| (run.first..=run.last).contains(&entry.index));
+        Ok(entries)
     }
 
     fn io(&self, error: &std::io::Error) -> JournalError {
@@ -99,7 +140,7 @@ impl SegmentReader {
         &self,
         at: u64,
         first_record: u64,
-    ) -> Result<Option<(GroupHeader, Vec<Entry>)>, JournalError> {
+    ) -> Result<Option<(GroupHeader, Vec<Record>)>, JournalError> {
         let header = read(&*self.file, self.length, at, GROUP_HEADER_BYTES);
         let Some(header) = header
             .map_err(|error| self.io(&error))?
@@ -120,15 +161,15 @@ impl SegmentReader {
         if trailer != header.trailer() {
             return Ok(None);
         }
-        let mut entries = Vec::new();
+        let mut records = Vec::new();
         for number in (header.first_record..).take(header.count as usize) {
             let record =
                 rest.split_first_chunk::<RECORD_PREFIX_BYTES>().and_then(|(size, after)| {
                     after.split_at_checked(u32::from_le_bytes(*size) as usize)
                 });
             let Some((record, after)) = record else { return Ok(None) };
-            match entry::decode(record, number) {
-                Ok(entry) => entries.push(entry),
+            match record::decode(record, number) {
+                Ok(record) => records.push(record),
                 // A record that is not sound means that the group is not.
                 Err(Flaw::Checksum | Flaw::Short) => return Ok(None),
                 // This one is sound, and not to be cut off for that.
@@ -139,7 +180,7 @@ impl SegmentReader {
             }
             rest = after;
         }
-        Ok(rest.is_empty().then_some((header, entries)))
+        Ok(rest.is_empty().then_some((header, records)))
     }
 
     /// There is no sound group at an offset: the end of what was written, or

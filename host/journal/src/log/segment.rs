@@ -129,6 +129,12 @@ impl Segment {
         Ok(segment)
     }
 
+    /// Gives up a segment of which nothing is needed.
+    pub(crate) fn discard(self, disk: &dyn Disk) {
+        // What is left is found to hold nothing, or is made anew.
+        let _ = disk.remove(&self.path);
+    }
+
     /// Whether a group of so many bytes of records fits.
     pub(crate) fn fits(&self, records_bytes: usize) -> bool {
         let whole = GROUP_HEADER_BYTES + records_bytes + TRAILER_BYTES;

@@ -4,266 +4,141 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread::JoinHandle,
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
-use stead_model::{Entry, LogIndex, PartitionId, Term};
+use stead_model::{LogIndex, LogPosition, PartitionId};
 
-use super::{Segment, segment};
+use super::{
+    Applies, Place, Run, Sealed, Segment, Tail, lock,
+    queue::{Shared, What, Work},
+    segment,
+};
 use crate::{
     JournalError,
     disk::Disk,
     format::{
-        entry,
+        record,
         segment::{Head, RECORD_PREFIX_BYTES, SegmentHeader},
     },
     options::{Identity, JournalOptions},
-    space::Space,
 };
 
-/// The most bytes of records in one group, but for a last record that goes over.
+/// The most bytes of records in one group, but for a last piece of work that
+/// goes over.
 const GROUP_BYTES_MAX: usize = 8 << 20;
-/// The most records in one group.
-const GROUP_RECORDS_MAX: usize = 4_096;
-/// The most bytes that one entry may have, encoded.
-const RECORD_BYTES_MAX: usize = 256 << 20;
+/// The most pieces of work in one group.
+const GROUP_WORKS_MAX: usize = 4_096;
 /// After so long without a group, a mark is written.
 const IDLE: Duration = Duration::from_millis(100);
-
-/// Who hears what became of entries. Called on the writer's thread.
-pub(crate) trait Outcomes: Send + 'static {
-    /// These are durable, in the order of the log.
-    fn durable(&mut self, entries: Vec<Entry>);
-
-    /// Entries of a partition from this one on are not written.
-    fn failed(&mut self, partition: PartitionId, from: LogIndex, error: &JournalError);
-}
-
-/// A segment behind the one that is written to, and what it holds.
-#[derive(Debug, Clone)]
-pub(crate) struct Sealed {
-    pub(crate) path: String,
-    /// The last entry of each partition in it or before it.
-    pub(crate) heads: BTreeMap<PartitionId, LogIndex>,
-}
-
-/// How the log fares.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LogStatus {
-    pub(crate) commits: u64,
-    pub(crate) segments: usize,
-    pub(crate) failure: Option<JournalError>,
-    pub(crate) full: Option<JournalError>,
-}
-
-#[derive(Default)]
-struct Queue {
-    entries: VecDeque<(Entry, Vec<u8>)>,
-    closing: bool,
-}
-
-struct Shared {
-    queue: Mutex<Queue>,
-    wake: Condvar,
-    commits: AtomicU64,
-    sealed: Mutex<VecDeque<Sealed>>,
-    failure: Mutex<Option<JournalError>>,
-    full: Mutex<Option<JournalError>>,
-    /// Partitions whose stores have failed: nothing is taken for them.
-    refused: Mutex<BTreeMap<PartitionId, JournalError>>,
-    space: Arc<Space>,
-}
-
-/// The log, open for appending.
-pub(crate) struct Log {
-    shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
+/// How often it is tried again whether there is room.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// What recovery hands over to the writer.
 pub(crate) struct Recovered {
     /// The segment to go on with, if there is one with room.
     pub(crate) segment: Option<Segment>,
     pub(crate) next_record: u64,
-    /// The last entry of each partition.
-    pub(crate) heads: BTreeMap<PartitionId, (Term, LogIndex)>,
+    /// Each partition's log.
+    pub(crate) tails: Vec<Tail>,
     /// Segments before it, oldest first.
     pub(crate) sealed: VecDeque<Sealed>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What must be known at the beginning of every segment, because those before it
+/// may be gone.
+#[derive(Default)]
+struct Standing {
+    heads: BTreeMap<PartitionId, LogPosition>,
+    votes: BTreeMap<PartitionId, Arc<[u8]>>,
+    commits: BTreeMap<PartitionId, LogIndex>,
 }
 
-impl Log {
-    pub(crate) fn start(
-        disk: Arc<dyn Disk>,
-        identity: Identity,
-        options: &JournalOptions,
-        space: Arc<Space>,
-        recovered: Recovered,
-        outcomes: impl Outcomes,
-    ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-            commits: AtomicU64::new(0),
-            sealed: Mutex::new(recovered.sealed),
-            failure: Mutex::new(None),
-            full: Mutex::new(None),
-            refused: Mutex::default(),
-            space,
-        });
-        let mut writer = Writer {
-            disk,
-            identity,
-            segment_bytes: options.segment_bytes,
-            log_bytes_max: options.log_bytes_max,
-            segment: recovered.segment,
-            next_record: recovered.next_record,
-            heads: recovered.heads,
-            buffer: Vec::new(),
-            marked: true,
-            unbuilt: BTreeMap::new(),
-            shared: Arc::clone(&shared),
-            outcomes,
-        };
-        let thread =
-            std::thread::Builder::new().name("stead-log".into()).spawn(move || writer.guarded())?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
-    }
-
-    /// Puts an entry in the queue; its outcome is told to the `Outcomes`. The
-    /// callers bound how much they have under way.
-    pub(crate) fn append(&self, entry: Entry) {
-        // Encoded here, on the caller's thread: the writer is the bottleneck.
-        let record = entry::encode(&entry);
-        let mut queue = lock(&self.shared.queue);
-        queue.entries.push_back((entry, record));
-        drop(queue);
-        self.shared.wake.notify_one();
-    }
-
-    /// Takes nothing more for a partition: its store has failed.
-    pub(crate) fn refuse(&self, partition: PartitionId, why: JournalError) {
-        lock(&self.shared.refused).entry(partition).or_insert(why);
-    }
-
-    /// If there are more full segments than the aim, the entries that must be
-    /// durable in the stores before there are no more than that.
-    pub(crate) fn held_back_by(&self, aim: usize) -> BTreeMap<PartitionId, LogIndex> {
-        let sealed = lock(&self.shared.sealed);
-        let surplus = sealed.len().checked_sub(aim + 1);
-        let segment = surplus.and_then(|last| sealed.get(last));
-        segment.map(|segment| segment.heads.clone()).unwrap_or_default()
-    }
-
-    /// Removes the oldest segments of which nothing is needed: whose entries are
-    /// all at or below these.
-    pub(crate) fn drop_behind(
-        &self,
-        disk: &dyn Disk,
-        durable: &BTreeMap<PartitionId, LogIndex>,
-    ) -> Result<usize, JournalError> {
-        let mut dropped = 0;
-        loop {
-            let mut sealed = lock(&self.shared.sealed);
-            let needless = sealed.front().is_some_and(|segment| {
-                segment.heads.iter().all(|(partition, head)| {
-                    durable.get(partition).is_some_and(|through| through >= head)
-                })
-            });
-            if !needless {
-                return Ok(dropped);
-            }
-            let Some(segment) = sealed.pop_front() else { return Ok(dropped) };
-            drop(sealed);
-            // One after the other, so that a crash can't leave a hole.
-            disk.remove(&segment.path).and_then(|()| disk.sync_dir(segment::directory())).map_err(
-                |error| JournalError::io("remove", &disk.describe(&segment.path), &error),
-            )?;
-            dropped += 1;
-        }
-    }
-
-    pub(crate) fn status(&self) -> LogStatus {
-        LogStatus {
-            commits: self.shared.commits.load(Ordering::Relaxed),
-            segments: lock(&self.shared.sealed).len() + 1,
-            failure: lock(&self.shared.failure).clone(),
-            full: lock(&self.shared.full).clone().or_else(|| self.shared.space.shortage()),
-        }
-    }
-
-    /// Writes what waits, and ends the thread.
-    pub(crate) fn close(&self) {
-        lock(&self.shared.queue).closing = true;
-        self.shared.wake.notify_one();
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
-            // A writer that panicked has latched nothing; its entries were never told durable.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-struct Writer<O> {
+pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     identity: Identity,
     segment_bytes: u64,
     log_bytes_max: u64,
     segment: Option<Segment>,
     next_record: u64,
-    heads: BTreeMap<PartitionId, (Term, LogIndex)>,
+    standing: Standing,
     buffer: Vec<u8>,
     marked: bool,
-    /// Why the last entry of a partition was not written, until one is again:
-    /// what was built on it goes the same way.
-    unbuilt: BTreeMap<PartitionId, JournalError>,
     shared: Arc<Shared>,
-    outcomes: O,
+    applies: Arc<dyn Applies>,
 }
 
-impl<O: Outcomes> Writer<O> {
+/// What the writer found when it looked.
+enum Next {
+    Group(Vec<Work>),
+    Idle,
+    Closing,
+}
+
+impl Writer {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        identity: Identity,
+        options: &JournalOptions,
+        (segment, next_record): (Option<Segment>, u64),
+        shared: Arc<Shared>,
+        applies: Arc<dyn Applies>,
+    ) -> Self {
+        let mut standing = Standing::default();
+        for (partition, tail) in options.partitions.all().zip(shared.tails()) {
+            if tail.last.index > LogIndex(0) {
+                standing.heads.insert(partition, tail.last);
+            }
+            if let Some(vote) = &tail.vote {
+                standing.votes.insert(partition, Arc::clone(vote));
+                standing.commits.insert(partition, tail.committed);
+            }
+        }
+        Self {
+            disk,
+            identity,
+            segment_bytes: options.segment_bytes,
+            log_bytes_max: options.log_bytes_max,
+            segment,
+            next_record,
+            standing,
+            buffer: Vec::new(),
+            marked: true,
+            shared,
+            applies,
+        }
+    }
+
     /// Runs, and if that ends in a panic, fails the log: nobody waits for ever.
-    fn guarded(&mut self) {
+    pub(super) fn guarded(&mut self) {
         if catch_unwind(AssertUnwindSafe(|| self.run())).is_ok() {
             return;
         }
         let cause = std::io::Error::other("the thread that writes it panicked");
         *lock(&self.shared.failure) = Some(JournalError::fatal("write", "the log", &cause));
-        // Every entry is refused from here on, by the same loop.
+        // Everything is refused from here on, by the same loop.
         let _ = catch_unwind(AssertUnwindSafe(|| self.run()));
     }
 
     fn run(&mut self) {
-        while let Some(group) = self.next_group() {
-            if group.is_empty() {
-                self.mark();
-            } else {
-                self.commit(group);
+        loop {
+            self.applies.wait_for_room();
+            match self.next() {
+                Next::Group(works) => self.write_works(works),
+                Next::Idle => self.mark(),
+                Next::Closing => break,
             }
         }
         self.mark();
     }
 
-    /// What waits, up to a bound; empty after a while without anything.
-    fn next_group(&self) -> Option<Vec<(Entry, Vec<u8>)>> {
+    /// What waits, up to a bound.
+    fn next(&mut self) -> Next {
         let mut queue = lock(&self.shared.queue);
-        while queue.entries.is_empty() {
+        while queue.works.is_empty() {
             if queue.closing {
-                return None;
+                return Next::Closing;
             }
             if self.marked {
                 queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -272,57 +147,96 @@ impl<O: Outcomes> Writer<O> {
             let (woken, timeout) =
                 self.shared.wake.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
             queue = woken;
-            if timeout.timed_out() && queue.entries.is_empty() {
-                return Some(Vec::new());
+            if timeout.timed_out() && queue.works.is_empty() {
+                return Next::Idle;
             }
         }
         let mut bytes = 0;
         let mut count = 0;
-        for (_, record) in &queue.entries {
-            if count >= GROUP_RECORDS_MAX || bytes >= GROUP_BYTES_MAX {
+        for work in &queue.works {
+            if count >= GROUP_WORKS_MAX || bytes >= GROUP_BYTES_MAX {
                 break;
             }
-            bytes += record.len() + RECORD_PREFIX_BYTES;
+            bytes += bytes_of(&work.records);
             count += 1;
         }
-        Some(queue.entries.drain(..count).collect())
+        Next::Group(queue.works.drain(..count).collect())
     }
 
-    fn commit(&mut self, group: Vec<(Entry, Vec<u8>)>) {
-        let mut heads = self.heads.clone();
-        let (mut entries, mut records) = (Vec::with_capacity(group.len()), Vec::new());
-        for (entry, mut record) in group {
-            if let Err(error) = self.check(&entry, &record, &heads) {
-                self.fail(entry.partition, entry.index, error);
-                continue;
-            }
-            heads.insert(entry.partition, (entry.term, entry.index));
-            entry::number(&mut record, self.next_record + records.len() as u64);
-            records.push(record);
-            entries.push(entry);
+    /// What partitions were committed of which the log doesn't say so yet.
+    fn take_commits(&mut self) -> Option<Vec<u8>> {
+        let commits = std::mem::take(&mut lock(&self.shared.queue).commits);
+        if commits.is_empty() {
+            return None;
         }
-        if entries.is_empty() {
-            return;
-        }
-        match self.write(&records) {
-            Ok(()) => {
-                self.next_record += records.len() as u64;
-                self.heads = heads;
-                self.marked = false;
-                for entry in &entries {
-                    self.unbuilt.remove(&entry.partition);
-                }
-                self.shared.commits.fetch_add(1, Ordering::Relaxed);
-                *lock(&self.shared.full) = None;
-                self.outcomes.durable(entries);
-            }
-            Err(error) => {
-                self.latch(&error);
-                for entry in entries {
-                    self.fail(entry.partition, entry.index, error.clone());
+        let record = record::commits(commits.iter().map(|(&p, &index)| (p, index)));
+        self.standing.commits.extend(commits);
+        Some(record)
+    }
+
+    fn write_works(&mut self, mut works: Vec<Work>) {
+        let mut records: Vec<Vec<u8>> =
+            works.iter_mut().flat_map(|work| std::mem::take(&mut work.records)).collect();
+        records.extend(self.take_commits());
+        let place = loop {
+            match self.write(&mut records) {
+                Ok(place) => break place,
+                Err(error) => {
+                    self.latch(&error);
+                    if !error.is_full() || self.closing() {
+                        works.into_iter().for_each(|work| work.done.call(Err(error.clone())));
+                        return;
+                    }
+                    // What was taken can't be given back; it waits for room.
+                    std::thread::sleep(RETRY);
                 }
             }
+        };
+        self.marked = false;
+        for work in works {
+            self.standing.heads.insert(work.partition, work.head);
+            self.finish(work, place);
         }
+        match self.look_ahead() {
+            Ok(()) => *lock(&self.shared.full) = None,
+            Err(error) => self.latch(&error),
+        }
+    }
+
+    /// Begins the next segment while there is still some room in this one, so
+    /// that it is known that there will be none before it is needed.
+    fn look_ahead(&mut self) -> Result<(), JournalError> {
+        let reserve = usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX);
+        let reserve = reserve.min(GROUP_BYTES_MAX);
+        match &self.segment {
+            Some(segment) if !segment.fits(reserve) => self.roll(0),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A piece of work is durable, in the group that begins at a place.
+    fn finish(&mut self, work: Work, group: Place) {
+        if let Some(mut tail) = self.shared.tail(work.partition) {
+            match work.what {
+                What::Entries(first, last) => {
+                    tail.stored(Run { first, last, group }, work.truncations);
+                    // Under the tail's lock, so that they are handed over in order.
+                    let entries = tail.hand_over();
+                    if !entries.is_empty() {
+                        self.applies.take(entries);
+                    }
+                }
+                What::Truncation => tail.truncated(work.truncations),
+                What::Vote(vote) => {
+                    self.standing.votes.insert(work.partition, vote);
+                }
+            }
+        }
+        work.done.call(Ok(()));
+    }
+
+    fn closing(&self) -> bool {
+        lock(&self.shared.queue).closing
     }
 
     fn latch(&self, error: &JournalError) {
@@ -334,66 +248,32 @@ impl<O: Outcomes> Writer<O> {
         *latched = Some(error.clone());
     }
 
-    fn fail(&mut self, partition: PartitionId, index: LogIndex, error: JournalError) {
-        self.outcomes.failed(partition, index, &error);
-        self.unbuilt.insert(partition, error);
-    }
-
-    /// Whether an entry can be the next of its partition.
-    fn check(
-        &self,
-        entry: &Entry,
-        record: &[u8],
-        heads: &BTreeMap<PartitionId, (Term, LogIndex)>,
-    ) -> Result<(), JournalError> {
+    /// Writes a group and syncs it; where it is.
+    fn write(&mut self, records: &mut [Vec<u8>]) -> Result<Place, JournalError> {
         if let Some(failure) = &*lock(&self.shared.failure) {
             return Err(failure.clone());
         }
-        if let Some(refusal) = lock(&self.shared.refused).get(&entry.partition) {
-            return Err(refusal.clone());
-        }
-        let (partition, index) = (entry.partition, entry.index);
-        let inconsistent = |what| JournalError::Inconsistent { partition, index, what };
-        // Once written, it would keep the journal from being opened again.
-        if partition.get() >= self.identity.partitions.get() {
-            return Err(inconsistent("there is no such partition".into()));
-        }
-        let (term, head) = heads.get(&partition).copied().unwrap_or_default();
-        if index > head.next()
-            && let Some(why) = self.unbuilt.get(&partition)
-        {
-            // It was built on one that was not written.
-            return Err(why.clone());
-        }
-        if index != head.next() {
-            return Err(inconsistent(format!("it does not follow entry {head}")));
-        }
-        if entry.term < term {
-            return Err(inconsistent(format!("it is of term {}, after {term}", entry.term)));
-        }
-        if record.len() > RECORD_BYTES_MAX {
-            let size = record.len();
-            return Err(inconsistent(format!("it has {size} bytes, over {RECORD_BYTES_MAX}")));
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, records: &[Vec<u8>]) -> Result<(), JournalError> {
         if let Some(shortage) = self.shared.space.shortage() {
             return Err(shortage);
         }
-        let bytes = records.iter().map(|record| record.len() + RECORD_PREFIX_BYTES).sum();
+        let bytes = bytes_of(records);
         if !self.segment.as_ref().is_some_and(|segment| segment.fits(bytes)) {
             self.roll(bytes)?;
         }
-        match &mut self.segment {
-            Some(segment) => segment.write(self.next_record, records, &mut self.buffer),
-            None => Err(JournalError::Closed),
+        let Some(segment) = &mut self.segment else { return Err(JournalError::Closed) };
+        let place =
+            Place { segment: segment.first_record, offset: segment.end, record: self.next_record };
+        for (record, number) in records.iter_mut().zip(self.next_record..) {
+            record::number(record, number);
         }
+        segment.write(self.next_record, records, &mut self.buffer)?;
+        self.next_record += records.len() as u64;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(place)
     }
 
-    /// Begins the next segment. The one before stays what it is written to if
-    /// there is no room for another.
+    /// Begins the next segment, and says in it what stands. The one before stays
+    /// what it is written to if there is no room for another.
     fn roll(&mut self, bytes: usize) -> Result<(), JournalError> {
         let segments = lock(&self.shared.sealed).len() as u64 + 1;
         if segments.saturating_mul(self.segment_bytes) > self.log_bytes_max {
@@ -411,8 +291,11 @@ impl<O: Outcomes> Writer<O> {
         getrandom::fill(&mut salt).map_err(|error| {
             JournalError::io("draw a salt for", "a log segment", &std::io::Error::other(error))
         })?;
-        let heads =
-            self.heads.iter().map(|(&partition, &(term, index))| Head { partition, term, index });
+        let heads = self.standing.heads.iter().map(|(&partition, position)| Head {
+            partition,
+            term: position.term,
+            index: position.index,
+        });
         let header = SegmentHeader {
             cluster: self.identity.cluster,
             node: self.identity.node,
@@ -420,16 +303,22 @@ impl<O: Outcomes> Writer<O> {
             first_record: self.next_record,
             heads: heads.collect(),
         };
+        let mut standing = self.standing.records();
         // Room for a group that is larger than a segment, too.
-        let bytes_max = self.segment_bytes.max(bytes as u64 + (1 << 20) + (64 << 10));
+        let room = (bytes + bytes_of(&standing)) as u64 + (1 << 20) + (64 << 10);
         // One that nothing was written to is made anew, under the same name.
         let before = self.segment.take().filter(|before| before.first_record != self.next_record);
-        match Segment::create(&*self.disk, &header, bytes_max) {
+        match self.begin(&header, self.segment_bytes.max(room), &mut standing) {
             Ok(segment) => {
                 if let Some(before) = before {
-                    let heads = self.heads.iter().map(|(&p, &(_, index))| (p, index)).collect();
-                    lock(&self.shared.sealed).push_back(Sealed { path: before.path, heads });
+                    let heads = self.standing.heads.iter().map(|(&p, at)| (p, at.index)).collect();
+                    lock(&self.shared.sealed).push_back(Sealed {
+                        path: before.path,
+                        first_record: before.first_record,
+                        heads,
+                    });
                 }
+                self.next_record += standing.len() as u64;
                 self.segment = Some(segment);
                 Ok(())
             }
@@ -440,18 +329,66 @@ impl<O: Outcomes> Writer<O> {
         }
     }
 
-    /// Says behind the last group that all before it is durable.
+    /// Makes a segment whose first group says what stands.
+    fn begin(
+        &mut self,
+        header: &SegmentHeader,
+        bytes_max: u64,
+        standing: &mut [Vec<u8>],
+    ) -> Result<Segment, JournalError> {
+        let mut segment = Segment::create(&*self.disk, header, bytes_max)?;
+        if standing.is_empty() {
+            return Ok(segment);
+        }
+        for (record, number) in standing.iter_mut().zip(header.first_record..) {
+            record::number(record, number);
+        }
+        match segment.write(header.first_record, standing, &mut self.buffer) {
+            Ok(()) => Ok(segment),
+            Err(error) => {
+                if error.is_full() {
+                    // Nothing of it is needed, and it is made again.
+                    segment.discard(&*self.disk);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Says behind the last group that all before it is durable, and how far it
+    /// is committed.
     fn mark(&mut self) {
         if self.marked || lock(&self.shared.failure).is_some() {
             return;
         }
         self.marked = true;
+        let mut records: Vec<Vec<u8>> = self.take_commits().into_iter().collect();
         let Some(segment) = &mut self.segment else { return };
-        if !segment.fits(0) {
+        if !segment.fits(bytes_of(&records)) {
             return;
         }
-        if let Err(error) = segment.write(self.next_record, &[], &mut self.buffer) {
-            self.latch(&error);
+        for (record, number) in records.iter_mut().zip(self.next_record..) {
+            record::number(record, number);
+        }
+        match segment.write(self.next_record, &records, &mut self.buffer) {
+            Ok(()) => self.next_record += records.len() as u64,
+            Err(error) => self.latch(&error),
         }
     }
+}
+
+impl Standing {
+    fn records(&self) -> Vec<Vec<u8>> {
+        let mut records: Vec<_> =
+            self.votes.iter().map(|(&partition, vote)| record::vote(partition, vote)).collect();
+        if !self.commits.is_empty() {
+            records.push(record::commits(self.commits.iter().map(|(&p, &index)| (p, index))));
+        }
+        records
+    }
+}
+
+/// The bytes that records have in a group.
+fn bytes_of(records: &[Vec<u8>]) -> usize {
+    records.iter().map(|record| record.len() + RECORD_PREFIX_BYTES).sum()
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 use stead_model::{
-    Address, Entry, Item, Lifecycle, LogIndex, OutcomeItem, RequestId, SequenceNumber,
+    Address, Entry, Item, Lifecycle, LogIndex, LogPosition, OutcomeItem, RequestId, SequenceNumber,
     SnapshotItem, TimestampMs,
 };
 
-use super::{Trouble, tables};
+use super::{StoredMembers, Trouble, tables};
 use crate::format::{
     Bytes, Kind, seal,
     store::{EntityRow, EventRow, PurgeRow, ReplyRow, SnapshotRow, StateRow},
@@ -47,6 +47,8 @@ pub(super) struct Applier<'t> {
     expiry: Table<'t, (u64, u64, &'static str), ()>,
     purges: Table<'t, u64, &'static [u8]>,
     bytes: u64,
+    /// The last members that an entry named.
+    members: Option<StoredMembers>,
 }
 
 impl<'t> Applier<'t> {
@@ -67,14 +69,16 @@ impl<'t> Applier<'t> {
             expiry: write.open_table(tables::EXPIRY)?,
             purges: write.open_table(tables::PURGES)?,
             bytes: 0,
+            members: None,
         })
     }
 
-    /// Writes how far it came; the new state, and about how much was written.
-    pub(super) fn finish(mut self) -> Result<(StateRow, u64), Trouble> {
+    /// Writes how far it came; the new state, about how much was written, and the
+    /// members that are still to be.
+    pub(super) fn finish(mut self) -> Result<(StateRow, u64, Option<StoredMembers>), Trouble> {
         let row = seal(Kind::StoreState, &[], &self.state);
         self.state_table.insert((), row.as_slice())?;
-        Ok((self.state, self.bytes))
+        Ok((self.state, self.bytes, self.members))
     }
 
     pub(super) fn apply(&mut self, entry: &Entry) -> Result<(), Trouble> {
@@ -90,6 +94,10 @@ impl<'t> Applier<'t> {
             match item {
                 Item::Outcome(outcome) => self.outcome(index, entry.at, outcome)?,
                 Item::Snapshot(snapshot) => self.snapshot(entry.at, snapshot)?,
+                Item::Members(members) => {
+                    let position = LogPosition { term: entry.term, index };
+                    self.members = Some(StoredMembers { position, members: members.clone() });
+                }
             }
         }
         self.forget_expired(entry.at, entry.items.len() * EXPIRED_PER_ITEM)?;

@@ -7,6 +7,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `state` | nothing | how far it has come |
+//! | `members` | nothing | who holds the partition |
 //! | `entities` | type, 0, id | ordinal and standing |
 //! | `events` | ordinal, sequence number | an event |
 //! | `snapshots` | ordinal, sequence number | a snapshot; the newest two |
@@ -33,7 +34,7 @@ use std::{
 };
 
 use redb::{Builder, Database, Durability, ReadableDatabase};
-use stead_model::{Address, Entry, LogIndex, PartitionId, Term};
+use stead_model::{Address, Entry, LogIndex, LogPosition, PartitionId, Term};
 
 pub use reader::{EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent};
 
@@ -44,7 +45,11 @@ use self::{
 use crate::{
     JournalError,
     disk::{Disk, DiskFile},
-    format::{Flaw, Kind, seal, store::StateRow, unseal},
+    format::{
+        Bytes, Flaw, Kind, seal,
+        store::{MembersRow, StateRow},
+        unseal,
+    },
     options::Identity,
     space::Space,
 };
@@ -60,11 +65,13 @@ pub(crate) struct StoreOptions {
     pub(crate) space: Arc<Space>,
 }
 
-/// How far a store has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    pub(crate) term: Term,
-    pub(crate) index: LogIndex,
+/// Who holds a partition, and the entry that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMembers {
+    /// The entry.
+    pub position: LogPosition,
+    /// The members, as consensus wrote them.
+    pub members: Vec<u8>,
 }
 
 /// A partition's store.
@@ -109,10 +116,11 @@ impl Drop for Open {
 
 #[derive(Default)]
 struct Writer {
-    progress: Progress,
+    progress: LogPosition,
     /// How far it was at the last checkpoint.
-    durable: LogIndex,
+    durable: LogPosition,
     state: Option<StateRow>,
+    members: Option<StoredMembers>,
     standings: HashMap<Address, Standing>,
     bytes_since: u64,
 }
@@ -157,6 +165,38 @@ fn path_of(partition: PartitionId) -> String {
     format!("partitions/{:04}.redb", partition.get())
 }
 
+fn position_of(state: &StateRow) -> LogPosition {
+    LogPosition { term: Term(state.term), index: LogIndex(state.index) }
+}
+
+fn read_members(open: &Open) -> Result<Option<StoredMembers>, Trouble> {
+    let read = open.database().begin_read()?;
+    let table = match read.open_table(tables::MEMBERS) {
+        Ok(table) => table,
+        // It is made when there is something to put in.
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(row) = table.get(())? else { return Ok(None) };
+    let flaw = |flaw| Trouble::Flaw { table: "members", key: "()".into(), flaw };
+    let row: MembersRow<'_> = unseal(Kind::Members, &[], row.value()).map_err(flaw)?;
+    Ok(Some(StoredMembers {
+        position: LogPosition { term: Term(row.term), index: LogIndex(row.index) },
+        members: row.members.0.to_vec(),
+    }))
+}
+
+fn write_members(write: &redb::WriteTransaction, members: &StoredMembers) -> Result<(), Trouble> {
+    let row = MembersRow {
+        term: members.position.term.get(),
+        index: members.position.index.get(),
+        members: Bytes(&members.members),
+    };
+    let sealed = seal(Kind::Members, &[], &row);
+    write.open_table(tables::MEMBERS)?.insert((), sealed.as_slice())?;
+    Ok(())
+}
+
 impl Store {
     /// Opens a store, or makes it. It shows its last checkpoint then.
     pub(crate) fn open(
@@ -180,9 +220,15 @@ impl Store {
             writer: Mutex::default(),
         };
         let (open, state) = store.guarded(|| store.open_file())?;
-        let progress = Progress { term: Term(state.term), index: LogIndex(state.index) };
-        *lock(&store.writer) =
-            Writer { progress, durable: progress.index, state: Some(state), ..Writer::default() };
+        let members = store.guarded(|| read_members(&open))?;
+        let progress = position_of(&state);
+        *lock(&store.writer) = Writer {
+            progress,
+            durable: progress,
+            state: Some(state),
+            members,
+            ..Writer::default()
+        };
         *store.database_mut() = Some(Arc::new(open));
         Ok(store)
     }
@@ -297,13 +343,18 @@ impl Store {
     }
 
     /// How far it has come.
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> LogPosition {
         lock(&self.writer).progress
     }
 
     /// How far it would be after a crash.
-    pub(crate) fn durable(&self) -> LogIndex {
+    pub(crate) fn durable(&self) -> LogPosition {
         lock(&self.writer).durable
+    }
+
+    /// Who holds the partition, as far as is applied.
+    pub(crate) fn members(&self) -> Option<StoredMembers> {
+        lock(&self.writer).members.clone()
     }
 
     /// How many bytes were applied since the last checkpoint.
@@ -318,7 +369,7 @@ impl Store {
 
     /// Applies entries, in order, in one transaction. Those that it has already
     /// are passed over.
-    pub(crate) fn apply(&self, entries: &[Entry]) -> Result<(), JournalError> {
+    pub(crate) fn apply(&self, entries: &[Arc<Entry>]) -> Result<(), JournalError> {
         let open = self.opened()?;
         let mut writer = lock(&self.writer);
         let writer = &mut *writer;
@@ -330,19 +381,23 @@ impl Store {
         let applied = self.guarded(|| {
             let mut write = open.database().begin_write()?;
             write.set_durability(Durability::None)?;
-            let (state, bytes) = {
+            let (state, bytes, members) = {
                 let mut applier = Applier::open(&write, state, &mut standings)?;
                 for entry in entries {
                     applier.apply(entry)?;
                 }
                 applier.finish()?
             };
+            if let Some(members) = &members {
+                write_members(&write, members)?;
+            }
             write.commit()?;
-            Ok((state, bytes))
+            Ok((state, bytes, members))
         });
-        let (state, bytes) = applied?;
+        let (state, bytes, members) = applied?;
         writer.standings = standings;
-        writer.progress = Progress { term: Term(state.term), index: LogIndex(state.index) };
+        writer.progress = position_of(&state);
+        writer.members = members.or(writer.members.take());
         writer.state = Some(state);
         writer.bytes_since += bytes;
         Ok(())
@@ -352,7 +407,7 @@ impl Store {
     pub(crate) fn checkpoint(&self) -> Result<(), JournalError> {
         let open = self.opened()?;
         let mut writer = lock(&self.writer);
-        if writer.durable == writer.progress.index {
+        if writer.durable == writer.progress {
             return Ok(());
         }
         self.guarded(|| {
@@ -367,7 +422,7 @@ impl Store {
             Ok(())
         })?;
         open.file.save_sums();
-        writer.durable = writer.progress.index;
+        writer.durable = writer.progress;
         writer.bytes_since = 0;
         Ok(())
     }

@@ -15,7 +15,10 @@ pub(super) const MINTED_REPLIES: TableDefinition<(u128, u64), &[u8]> =
 pub(super) const EXPIRY: TableDefinition<(u64, u64, &str), ()> = TableDefinition::new("expiry");
 pub(super) const PURGES: TableDefinition<u64, &[u8]> = TableDefinition::new("purges");
 
-/// Makes all tables, so that reading never finds one missing.
+/// It is there once the partition has members.
+pub(super) const MEMBERS: TableDefinition<(), &[u8]> = TableDefinition::new("members");
+
+/// Makes all other tables, so that reading never finds one missing.
 pub(super) fn create_all(write: &WriteTransaction) -> Result<(), Trouble> {
     write.open_table(STATE)?;
     write.open_table(ENTITIES)?;

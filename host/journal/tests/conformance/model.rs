@@ -91,6 +91,7 @@ impl Model {
             match item {
                 Item::Outcome(outcome) => target.outcome(entry.at, outcome, defect),
                 Item::Snapshot(snapshot) => target.snapshot(entry.at, snapshot, defect),
+                Item::Members(_) => {}
             }
         }
         if defect != Some(Defect::RepliesNeverExpire) {

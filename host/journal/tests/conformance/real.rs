@@ -8,8 +8,8 @@ use std::{
 };
 
 use stead_journal::{
-    Disk, EntityRecord, Journal, JournalError, JournalEvents, JournalOptions, RealDisk,
-    RecordedReply, RecoveryReport, SnapshotView, StoreReader, StoredEvent,
+    Alone, AloneEvents, Disk, EntityRecord, JournalError, JournalOptions, RealDisk, RecordedReply,
+    RecoveryReport, SnapshotView, StoreReader, StoredEvent,
     disk::sim::{SimDisk, Survivors},
 };
 use stead_model::{
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Real {
     place: Place,
     /// Always there but while it is opened again.
-    journal: Option<Journal>,
+    journal: Option<Alone>,
     ears: Arc<Ears>,
     terms: BTreeMap<PartitionId, Term>,
     /// What the last opening had to do.
@@ -80,7 +80,7 @@ impl Real {
         Self { place, journal: Some(journal), ears, terms: BTreeMap::new(), report }
     }
 
-    pub(crate) fn journal(&self) -> &Journal {
+    pub(crate) fn journal(&self) -> &Alone {
         self.journal.as_ref().expect("it is open")
     }
 
@@ -154,10 +154,10 @@ impl Real {
     }
 }
 
-fn open(place: &Place) -> Result<(Journal, Arc<Ears>, RecoveryReport), JournalError> {
+fn open(place: &Place) -> Result<(Alone, Arc<Ears>, RecoveryReport), JournalError> {
     let ears = Arc::new(Ears::default());
-    let events: Arc<dyn JournalEvents> = Arc::clone(&ears) as _;
-    let (journal, report) = Journal::open(place.disk(), options(), events)?;
+    let events: Arc<dyn AloneEvents> = Arc::clone(&ears) as _;
+    let (journal, report) = Alone::open(place.disk(), options(), events)?;
     Ok((journal, ears, report))
 }
 
@@ -206,7 +206,7 @@ impl Ears {
     }
 }
 
-impl JournalEvents for Ears {
+impl AloneEvents for Ears {
     fn durable(&self, partition: PartitionId, through: LogIndex) {
         self.hear(partition, |of| of.durable = through);
     }

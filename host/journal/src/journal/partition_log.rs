@@ -1,0 +1,145 @@
+//! One partition's part of the log, as consensus sees it.
+
+use std::sync::Arc;
+
+use stead_model::{Entry, LogIndex, LogPosition, PartitionId, Term};
+
+use super::Journal;
+use crate::{JournalError, log::Done, store::StoredMembers};
+
+/// One partition's log. Cheap to clone.
+///
+/// Its calls are made in an order by one owner. What was taken is written in
+/// that order.
+#[derive(Clone)]
+pub struct PartitionLog {
+    journal: Journal,
+    partition: PartitionId,
+}
+
+/// How a partition's log stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogState {
+    /// Entries up to this one can't be read any more.
+    pub begins_after: LogPosition,
+    /// The last entry.
+    pub last: LogPosition,
+    /// How far it is known to be committed.
+    pub committed: LogIndex,
+    /// What consensus voted last, in its own encoding.
+    pub vote: Option<Arc<[u8]>>,
+}
+
+impl PartitionLog {
+    pub(super) fn new(journal: Journal, partition: PartitionId) -> Self {
+        Self { journal, partition }
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> LogState {
+        let state = self.journal.0.log.look(self.partition, |tail| LogState {
+            begins_after: tail.begins_after,
+            last: tail.last,
+            committed: tail.committed,
+            vote: tail.vote.clone(),
+        });
+        state.unwrap_or_default()
+    }
+
+    /// Takes entries that follow each other and the last. They can be read from
+    /// now on; `done` hears when they are durable, all of them at once. Never
+    /// waits; the caller bounds how much it has under way. When the disk has no
+    /// room, they wait for it.
+    ///
+    /// # Errors
+    /// If they don't follow, if the log or the store has failed, or if the
+    /// journal is closed. Nothing is taken then.
+    pub fn append(&self, entries: &[Arc<Entry>], done: Done) -> Result<(), JournalError> {
+        self.journal.0.log.append(self.partition, entries, done)
+    }
+
+    /// Gives up the entries after this one.
+    ///
+    /// # Errors
+    /// If some of them are committed, if there is no such entry, or as
+    /// [`Self::append`].
+    pub fn truncate(&self, after: LogPosition, done: Done) -> Result<(), JournalError> {
+        self.journal.0.log.truncate(self.partition, after, done)
+    }
+
+    /// Keeps what consensus votes, in its own encoding.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn vote(&self, vote: &Arc<[u8]>, done: Done) -> Result<(), JournalError> {
+        self.journal.0.log.vote(self.partition, vote, done)
+    }
+
+    /// Reads entries from one on, up to another, excluding that: at least one, if
+    /// the log has the first, and about as many as have so many bytes in memory.
+    /// May read from the disk.
+    ///
+    /// # Errors
+    /// If what is read isn't what was written, or can't be.
+    pub fn read(
+        &self,
+        from: LogIndex,
+        until: LogIndex,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, JournalError> {
+        self.journal.0.log.read(self.partition, from, until, bytes_max)
+    }
+
+    /// The term of an entry; `None` if the log doesn't have it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn term_of(&self, index: LogIndex) -> Result<Option<Term>, JournalError> {
+        let log = &self.journal.0.log;
+        if let Some(term) = log.look(self.partition, |tail| tail.term_of(index)).flatten() {
+            return Ok(Some(term));
+        }
+        let entries = self.read(index, index.next(), 1)?;
+        Ok(entries.first().map(|entry| entry.term))
+    }
+
+    /// All up to this entry is committed: it is applied, once it is durable here.
+    pub fn commit(&self, through: LogIndex) {
+        self.journal.0.log.commit(self.partition, through);
+    }
+
+    /// Nobody reads the entries up to this one any more. They go once the store
+    /// has made them durable.
+    pub fn release(&self, through: LogPosition) {
+        self.journal.0.log.release(self.partition, through);
+    }
+
+    /// How far the store would be after a crash.
+    #[must_use]
+    pub fn checkpointed(&self) -> LogPosition {
+        self.store(|store| store.durable()).unwrap_or_default()
+    }
+
+    /// How far the store has come.
+    #[must_use]
+    pub fn applied(&self) -> LogPosition {
+        self.store(|store| store.progress()).unwrap_or_default()
+    }
+
+    /// Who holds the partition, as far as is applied.
+    #[must_use]
+    pub fn members(&self) -> Option<StoredMembers> {
+        self.store(|store| store.members()).flatten()
+    }
+
+    fn store<T>(&self, look: impl FnOnce(&crate::store::Store) -> T) -> Option<T> {
+        self.journal.0.stores.get(usize::from(self.partition.get())).map(|store| look(store))
+    }
+}
