@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_journal::{Disk, Journal, JournalError, JournalEvents, JournalOptions, RecoveryReport};
+use stead_journal::{Alone, AloneEvents, Disk, JournalError, JournalOptions, RecoveryReport};
 use stead_model::{
     Address, ComponentHash, EntityId, EntityType, GuestLimits, LogIndex, Manifest, PartitionCount,
     PartitionId, RequestId, SequenceNumber, TimestampMs, TypeVersion,
@@ -82,7 +82,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     partitions: RunQueue<Partition>,
     count: PartitionCount,
-    journal: Journal,
+    journal: Alone,
     deployments: Deployments,
     identity: String,
     incidents: String,
@@ -114,7 +114,7 @@ impl Bridge {
     }
 }
 
-impl JournalEvents for Bridge {
+impl AloneEvents for Bridge {
     fn durable(&self, partition: PartitionId, through: LogIndex) {
         self.with(partition, |partition| partition.durable(through));
     }
@@ -149,8 +149,8 @@ impl Node {
         })?;
         let sandbox = Arc::new(Sandbox::new(options.sandbox)?);
         let bridge = Arc::new(Bridge(OnceLock::new()));
-        let events: Arc<dyn JournalEvents> = Arc::clone(&bridge) as _;
-        let (journal, recovery) = Journal::open(options.disk, options.journal, events)?;
+        let events: Arc<dyn AloneEvents> = Arc::clone(&bridge) as _;
+        let (journal, recovery) = Alone::open(options.disk, options.journal, events)?;
         let catalog_error = |error: &dyn std::fmt::Display| OpenError::Catalog(error.to_string());
         let blobs = Blobs::open(&options.directory.join("components"))
             .map_err(|error| catalog_error(&error))?;

@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use stead_journal::{Journal, StoreReader};
+use stead_journal::{Alone, StoreReader};
 use stead_model::{Address, Entry, LogIndex, PartitionId, RequestId, Term};
 use stead_partition::{
     Answer, AppendFailure, BatchNumber, Command, Counters, Deployment, Effect, Engine,
@@ -86,7 +86,7 @@ struct Core {
 /// One partition on this node.
 pub struct Partition {
     id: PartitionId,
-    journal: Journal,
+    journal: Alone,
     inbox: Mutex<Inbox>,
     /// The most requests that wait in the inbox. As many may wait behind it, in
     /// the engine.
@@ -104,7 +104,7 @@ pub struct Partition {
 
 impl Partition {
     /// The partition as recovery left it.
-    pub fn new(id: PartitionId, journal: Journal, config: EngineConfig) -> Self {
+    pub fn new(id: PartitionId, journal: Alone, config: EngineConfig) -> Self {
         let last = journal.last_index(id);
         let inbox_max = config.waiting_max;
         let core = Core {

@@ -40,6 +40,7 @@ impl History {
         items.iter().try_for_each(|item| match item {
             Item::Outcome(outcome) => self.outcome(outcome),
             Item::Snapshot(snapshot) => self.snapshot(snapshot),
+            Item::Members(_) => Ok(()),
         })
     }
 

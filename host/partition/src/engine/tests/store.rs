@@ -25,8 +25,13 @@ pub struct Memory {
 impl Memory {
     pub fn apply(&self, items: &[Item]) {
         for item in items {
+            let address = match item {
+                Item::Outcome(outcome) => &outcome.address,
+                Item::Snapshot(snapshot) => &snapshot.address,
+                Item::Members(_) => continue,
+            };
             let mut entities = self.entities.borrow_mut();
-            let stored = entities.entry(item.address().clone()).or_default();
+            let stored = entities.entry(address.clone()).or_default();
             stored.first = stored.first.max(1);
             match item {
                 Item::Outcome(outcome) => {
@@ -73,6 +78,7 @@ impl Memory {
                         stored.first = stored.first.max(through.get() + 1);
                     }
                 }
+                Item::Members(_) => {}
             }
         }
     }
