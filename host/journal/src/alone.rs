@@ -125,7 +125,7 @@ impl Alone {
     /// The node's id, 32 hexadecimal digits.
     #[must_use]
     pub fn node_id(&self) -> String {
-        self.journal.node_id()
+        self.journal.node().to_string()
     }
 
     /// How it fares.

@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use stead_model::PartitionId;
+use stead_model::{NodeId, PartitionId};
 
 pub use self::partition_log::{LogState, PartitionLog};
 use self::{
@@ -165,10 +165,10 @@ impl Journal {
         StoreReader(Arc::clone(store.expect("a partition of this journal")))
     }
 
-    /// The node's id, 32 hexadecimal digits.
+    /// Whose journal it is.
     #[must_use]
-    pub fn node_id(&self) -> String {
-        format!("{:032x}", self.0.identity.node)
+    pub fn node(&self) -> NodeId {
+        NodeId(self.0.identity.node)
     }
 
     /// How it fares.

@@ -97,6 +97,17 @@ impl PartitionLog {
         self.journal.0.log.read(self.partition, from, until, bytes_max)
     }
 
+    /// Reads as [`Self::read`], from memory alone; `None` if the first isn't there.
+    #[must_use]
+    pub fn recent(
+        &self,
+        from: LogIndex,
+        until: LogIndex,
+        bytes_max: usize,
+    ) -> Option<Vec<Arc<Entry>>> {
+        self.journal.0.log.recent(self.partition, from, until, bytes_max)
+    }
+
     /// The term of an entry; `None` if the log doesn't have it.
     ///
     /// # Errors

@@ -275,6 +275,20 @@ impl Log {
         Ok(wanted.map(Arc::new).collect())
     }
 
+    /// Reads as [`Self::read`], from memory alone; `None` if the first isn't there.
+    pub(crate) fn recent(
+        &self,
+        partition: PartitionId,
+        from: LogIndex,
+        until: LogIndex,
+        bytes_max: usize,
+    ) -> Option<Vec<Arc<Entry>>> {
+        match self.look(partition, |tail| tail.find(from, until, bytes_max)) {
+            Some(Found::Here(entries)) => Some(entries),
+            Some(Found::Stored(_) | Found::Nowhere) | None => None,
+        }
+    }
+
     /// Takes nothing more for a partition: its store has failed.
     pub(crate) fn refuse(&self, partition: PartitionId, why: JournalError) {
         lock(&self.shared.refused).entry(partition).or_insert(why);

@@ -1,0 +1,22 @@
+//! Consensus on what a partition's log says: one group of replicas for each
+//! partition, over the node's journal.
+//!
+//! The protocol is openraft's. What is ours is its storage, which is the journal
+//! (one sync for all groups of the node), who is told of what, and when a group
+//! elects: openraft's own clock is off. Failures are noticed once for all groups
+//! that share a node, not by each of them.
+#![forbid(unsafe_code)]
+
+mod adopt;
+mod encoding;
+mod error;
+mod groups;
+mod leadership;
+mod log;
+mod machine;
+mod network;
+mod types;
+
+pub use error::{ConsensusError, ProposalError};
+pub use groups::{Consensus, ConsensusEvents, Proposal};
+pub use types::Batch;
