@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+mod bridge;
 mod calls;
 mod catalog;
 mod clock;

@@ -4,18 +4,19 @@ use std::{
     ops::RangeInclusive,
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use stead_journal::{Alone, AloneEvents, Disk, JournalError, JournalOptions, RecoveryReport};
+use stead_consensus::{Consensus, ConsensusError, ConsensusEvents};
+use stead_journal::{Disk, JournalError, JournalOptions, RecoveryReport};
 use stead_model::{
-    Address, ComponentHash, EntityId, EntityType, GuestLimits, LogIndex, Manifest, PartitionCount,
+    Address, ComponentHash, EntityId, EntityType, GuestLimits, Manifest, PartitionCount,
     PartitionId, RequestId, SequenceNumber, TimestampMs, TypeVersion,
 };
-use stead_partition::{Answer, AppendFailure, Deployment, EngineConfig};
+use stead_partition::{Answer, Deployment, EngineConfig};
 use stead_sandbox::{Sandbox, SandboxOptions, worker_stack_bytes};
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
         CallError, CommandCall, CommandReply, ComponentInfo, DeployError, DeployedType,
         EntityStatus, EventPage, NodeStatus, QueryCall, Service, SnapshotView, VersionInfo,
     },
+    bridge::Bridge,
     calls::{Asked, unavailable},
     catalog::{Blobs, CatalogStore},
     clock,
@@ -36,6 +38,9 @@ use crate::{
 
 /// How often partitions with something in memory get a turn for time's sake.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long is waited for the partitions to be served.
+const LEADERS_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a node is opened.
 pub struct NodeOptions {
@@ -58,7 +63,13 @@ pub struct NodeOptions {
 pub enum OpenError {
     /// The journal can't be.
     #[error("the journal can't be opened: {0}")]
-    Journal(#[from] JournalError),
+    Journal(#[from] ConsensusError),
+    /// The partitions have no leaders.
+    #[error(
+        "partition {0} is not served {seconds} s after the journal was opened; see the log",
+        seconds = LEADERS_PATIENCE.as_secs()
+    )]
+    NoLeader(PartitionId),
     /// The catalog or the components can't be.
     #[error("the catalog can't be opened: {0}")]
     Catalog(String),
@@ -82,7 +93,7 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     partitions: RunQueue<Partition>,
     count: PartitionCount,
-    journal: Alone,
+    consensus: Consensus,
     deployments: Deployments,
     identity: String,
     incidents: String,
@@ -100,39 +111,6 @@ pub struct NodeThreads {
     ticker: Option<std::thread::JoinHandle<()>>,
 }
 
-/// Passes on to the partitions how far the journal has come.
-struct Bridge(OnceLock<RunQueue<Partition>>);
-
-impl Bridge {
-    fn with(&self, id: PartitionId, tell: impl FnOnce(&Partition)) {
-        let Some(queue) = self.0.get() else { return };
-        let at = usize::from(id.get());
-        if let Some(partition) = queue.task(at) {
-            tell(partition);
-            queue.schedule(at);
-        }
-    }
-}
-
-impl AloneEvents for Bridge {
-    fn durable(&self, partition: PartitionId, through: LogIndex) {
-        self.with(partition, |partition| partition.durable(through));
-    }
-
-    fn applied(&self, partition: PartitionId, through: LogIndex) {
-        self.with(partition, |partition| partition.applied(through));
-    }
-
-    fn failed(&self, partition: PartitionId, from: LogIndex, error: &JournalError) {
-        let failure = if error.is_full() {
-            AppendFailure::Full(error.to_string())
-        } else {
-            AppendFailure::Lost(error.to_string())
-        };
-        self.with(partition, |partition| partition.failed(from, failure));
-    }
-}
-
 impl Node {
     /// Opens a node: recovers the journal, loads what is deployed, starts the
     /// threads. Blocks meanwhile.
@@ -148,33 +126,32 @@ impl Node {
             source,
         })?;
         let sandbox = Arc::new(Sandbox::new(options.sandbox)?);
-        let bridge = Arc::new(Bridge(OnceLock::new()));
-        let events: Arc<dyn AloneEvents> = Arc::clone(&bridge) as _;
-        let (journal, recovery) = Alone::open(options.disk, options.journal, events)?;
+        let bridge = Arc::new(Bridge::default());
+        let events: Arc<dyn ConsensusEvents> = Arc::clone(&bridge) as _;
+        let (consensus, recovery) = Consensus::open(options.disk, options.journal, events)?;
         let catalog_error = |error: &dyn std::fmt::Display| OpenError::Catalog(error.to_string());
         let blobs = Blobs::open(&options.directory.join("components"))
             .map_err(|error| catalog_error(&error))?;
         let catalog = CatalogStore::open(&options.directory.join("catalog.redb"))
             .map_err(|error| catalog_error(&error))?;
         let (deployments, services) = Deployments::open(Arc::clone(&sandbox), blobs, catalog);
-        let identity = journal.node_id();
+        let identity = consensus.node().to_string();
         let incidents = format!("{}-{:x}", identity.get(..8).unwrap_or("node"), clock::now().get());
         let partitions = count
             .all()
             .map(|id| {
                 let incidents = format!("{incidents}-{id}").into();
                 let config = EngineConfig { incidents, ..options.engine.clone() };
-                Partition::new(id, journal.clone(), config)
+                Partition::new(id, consensus.clone(), config, Arc::downgrade(&bridge))
             })
             .collect();
         let partitions = RunQueue::new(partitions);
-        // It is set once, here.
-        let _ = bridge.0.set(partitions.clone());
+        bridge.begin(partitions.clone());
         let inner = Inner {
             incidents,
             partitions: partitions.clone(),
             count,
-            journal,
+            consensus,
             deployments,
             identity,
             started_at: clock::now(),
@@ -201,7 +178,31 @@ impl Node {
             })
             .map_err(failed)?;
         let threads = NodeThreads { node: node.clone(), _workers: workers, ticker: Some(ticker) };
+        node.wait_for_leaders()?;
         Ok((node, threads))
+    }
+
+    /// Waits until all partitions are served: alone, a node soon leads them all.
+    fn wait_for_leaders(&self) -> Result<(), OpenError> {
+        let until = Instant::now() + LEADERS_PATIENCE;
+        for (at, id) in self.0.count.all().enumerate() {
+            let leads = self.0.consensus.leads(id);
+            let term = loop {
+                if let Some(term) = *leads.borrow() {
+                    break term;
+                }
+                if Instant::now() >= until || self.0.consensus.failure(id).is_some() {
+                    return Err(OpenError::NoLeader(id));
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            // It may have been said before there was anybody to hear it.
+            if let Some(partition) = self.0.partitions.task(at) {
+                partition.leads(Some(term));
+                self.0.partitions.schedule(at);
+            }
+        }
+        Ok(())
     }
 
     /// What recovery did when the node was opened.
@@ -463,7 +464,7 @@ impl Service for Node {
                 identity: &inner.identity,
                 started_at: inner.started_at,
                 recovery: &inner.recovery,
-                journal: inner.journal.status(),
+                journal: inner.consensus.status(),
                 partitions: inner.count,
                 types: inner.deployments.types().len(),
                 stopping,
@@ -482,7 +483,7 @@ impl NodeThreads {
     /// If a store could not be closed; what was acknowledged is in the log.
     pub fn close(mut self) -> Result<(), JournalError> {
         self.end();
-        self.node.0.journal.close()
+        self.node.0.consensus.close()
     }
 
     fn end(&mut self) {

@@ -4,26 +4,32 @@
 //! Whoever has something for a partition puts it into the inbox and schedules
 //! the partition; a worker gives it a turn (see [`crate::workers`]). A turn takes
 //! a bounded number of requests, feeds the engine, and performs the effects. The
-//! journal's threads only note how far the log and the store have come.
+//! threads of consensus and of the journal only note what became of batches, how
+//! far the store has come, and whether this node leads the partition.
+//!
+//! Each time that it leads, in another term, it begins with a new engine: what
+//! an engine knows beyond the store is of its own term.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use stead_journal::{Alone, StoreReader};
-use stead_model::{Address, Entry, LogIndex, PartitionId, RequestId, Term};
+use stead_consensus::{Batch, Consensus, Proposal};
+use stead_journal::StoreReader;
+use stead_model::{Address, EntityType, LogIndex, PartitionId, RequestId, Term};
 use stead_partition::{
     Answer, AppendFailure, BatchNumber, Command, Counters, Deployment, Effect, Engine,
     EngineConfig, Input, Query, Ticket,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::{
     api::{CommandCall, QueryCall},
+    bridge::Bridge,
     clock,
     guests::{SandboxGuests, TypeCode},
     store::Reader,
@@ -56,37 +62,51 @@ pub enum Change {
     Drain,
 }
 
+/// What became of a batch.
+struct Outcome {
+    /// The term in which it was proposed.
+    term: Term,
+    batch: BatchNumber,
+    result: Result<LogIndex, AppendFailure>,
+}
+
 #[derive(Default)]
 struct Inbox {
     requests: VecDeque<(Request, oneshot::Sender<Answer>)>,
     changes: Vec<Change>,
-    durable: LogIndex,
+    /// In the order in which they were proposed.
+    outcomes: Vec<Outcome>,
     applied: LogIndex,
-    /// Every report of an entry that was not written, in order.
-    failed: Vec<(LogIndex, AppendFailure)>,
+    /// In which term this node leads.
+    leads: Option<Term>,
     broken: Option<String>,
 }
 
 struct Core {
+    config: EngineConfig,
     engine: Engine<SandboxGuests>,
     guests: SandboxGuests,
     reader: Reader,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
     next_ticket: u64,
-    next_index: LogIndex,
-    /// Appended and not yet durable; then durable and not yet applied.
-    in_flight: VecDeque<(LogIndex, BatchNumber)>,
+    /// The term in which the engine leads.
+    term: Option<Term>,
+    /// Proposed and not yet committed; then committed and not yet applied.
+    in_flight: VecDeque<BatchNumber>,
     unapplied: VecDeque<(LogIndex, BatchNumber)>,
-    /// Entries that were built on one that failed. The journal reports each of
-    /// them as well, perhaps after their indexes were used again.
-    failures_to_come: VecDeque<LogIndex>,
+    /// What a new engine must be told.
+    deployments: BTreeMap<EntityType, Deployment<TypeCode>>,
+    draining: bool,
     effects: Vec<Effect>,
+    /// The first batch that was not taken, and why; those after it aren't either.
+    refused: Option<(BatchNumber, AppendFailure)>,
 }
 
 /// One partition on this node.
 pub struct Partition {
     id: PartitionId,
-    journal: Alone,
+    consensus: Consensus,
+    bridge: Weak<Bridge>,
     inbox: Mutex<Inbox>,
     /// The most requests that wait in the inbox. As many may wait behind it, in
     /// the engine.
@@ -94,30 +114,33 @@ pub struct Partition {
     core: Mutex<Core>,
     /// What the engine counted after its last turn.
     counters: Mutex<Counters>,
-    /// How far the log is durable, for those who want to read what they wrote.
-    durable: AtomicU64,
-    /// How far the store has come.
-    applied: watch::Sender<u64>,
     /// Whether there is something that time alone may change.
     ticks: AtomicU64,
 }
 
 impl Partition {
-    /// The partition as recovery left it.
-    pub fn new(id: PartitionId, journal: Alone, config: EngineConfig) -> Self {
-        let last = journal.last_index(id);
+    /// The partition as recovery left it. It serves once this node leads it.
+    pub fn new(
+        id: PartitionId,
+        consensus: Consensus,
+        config: EngineConfig,
+        bridge: Weak<Bridge>,
+    ) -> Self {
         let inbox_max = config.waiting_max;
         let core = Core {
-            engine: Engine::new(config),
+            engine: Engine::new(config.clone()),
+            config,
             guests: SandboxGuests,
-            reader: Reader(journal.reader(id)),
+            reader: Reader(consensus.reader(id)),
             tickets: HashMap::new(),
             next_ticket: 0,
-            next_index: last.next(),
+            term: None,
             in_flight: VecDeque::new(),
             unapplied: VecDeque::new(),
-            failures_to_come: VecDeque::new(),
+            deployments: BTreeMap::new(),
+            draining: false,
             effects: Vec::new(),
+            refused: None,
         };
         Self {
             id,
@@ -125,10 +148,9 @@ impl Partition {
             inbox_max,
             core: Mutex::new(core),
             counters: Mutex::default(),
-            durable: AtomicU64::new(last.get()),
-            applied: watch::Sender::new(last.get()),
             ticks: AtomicU64::new(0),
-            journal,
+            consensus,
+            bridge,
         }
     }
 
@@ -138,6 +160,10 @@ impl Partition {
         let mut inbox = self.inbox();
         if let Some(why) = &inbox.broken {
             return Err(Answer::Unavailable(why.clone()));
+        }
+        if inbox.leads.is_none() {
+            drop(inbox);
+            return Err(Answer::Unavailable(self.why_not()));
         }
         if inbox.requests.len() >= self.inbox_max {
             return Err(Answer::MailboxFull);
@@ -151,39 +177,43 @@ impl Partition {
         self.inbox().changes.push(change);
     }
 
-    /// The log is durable up to here.
-    pub fn durable(&self, through: LogIndex) {
-        self.durable.fetch_max(through.get(), Ordering::AcqRel);
-        self.inbox().durable = through;
+    /// This node leads the partition in a term, or doesn't.
+    pub fn leads(&self, term: Option<Term>) {
+        self.inbox().leads = term;
     }
 
     /// The store has come this far.
     pub fn applied(&self, through: LogIndex) {
         self.inbox().applied = through;
-        self.applied.send_replace(through.get());
     }
 
-    /// Entries from here on were not written.
-    pub fn failed(&self, from: LogIndex, failure: AppendFailure) {
-        self.inbox().failed.push((from, failure));
+    fn outcome(&self, outcome: Outcome) {
+        self.inbox().outcomes.push(outcome);
     }
 
-    /// What the store shows, once it shows all that was durable at this call.
+    /// Why it doesn't serve.
+    fn why_not(&self) -> String {
+        match self.consensus.failure(self.id) {
+            Some(failure) => failure.to_string(),
+            None => format!("partition {} has no leader on this node", self.id),
+        }
+    }
+
+    /// What the store shows, once it shows all that was committed at this call.
     pub async fn settled(&self) -> StoreReader {
-        let target = self.durable.load(Ordering::Acquire);
-        if *self.applied.borrow() < target {
-            self.journal.flush(self.id);
-            let mut applied = self.applied.subscribe();
-            // An error would mean that the partition is gone, and it owns the sender.
+        let target = self.consensus.committed(self.id);
+        let mut applied = self.consensus.applied(self.id);
+        if *applied.borrow() < target {
+            self.consensus.flush(self.id);
+            // An error would mean that the journal is gone.
             let _ = applied.wait_for(|applied| *applied >= target).await;
         }
-        self.journal.reader(self.id)
+        self.consensus.reader(self.id)
     }
 
     /// Resolves when the store comes further than it is now.
     pub async fn goes_on(&self) {
-        let mut applied = self.applied.subscribe();
-        let _ = applied.changed().await;
+        let _ = self.consensus.applied(self.id).changed().await;
     }
 
     /// What the engine has counted.
@@ -220,29 +250,32 @@ impl Turns for Partition {
         let now = clock::now();
         let (more, requests) = {
             let mut inbox = self.inbox();
-            let durable = inbox.durable;
-            let applied = inbox.applied;
-            let failed = std::mem::take(&mut inbox.failed);
+            let (leads, applied) = (inbox.leads, inbox.applied);
+            let outcomes = std::mem::take(&mut inbox.outcomes);
             let changes = std::mem::take(&mut inbox.changes);
             let count = inbox.requests.len().min(REQUESTS_PER_TURN);
             let requests: Vec<_> = inbox.requests.drain(..count).collect();
             let more = !inbox.requests.is_empty();
             drop(inbox);
-            core.log_advanced(durable, applied, failed);
-            for change in changes {
-                core.input(match change {
-                    Change::Deploy(deployment) => Input::Deploy(deployment),
-                    Change::Undeploy(entity_type) => Input::Undeploy(entity_type),
-                    Change::Drain => Input::Drain,
-                });
+            changes.into_iter().for_each(|change| core.change(change));
+            core.settle(outcomes, applied);
+            if core.term != leads {
+                self.change_leadership(core, leads);
             }
             (more, requests)
         };
         for (request, sender) in requests {
-            core.request(request, sender, now);
+            match core.term {
+                Some(_) => core.request(request, sender, now),
+                None => drop(sender.send(Answer::Unavailable(self.why_not()))),
+            }
         }
         let engine_more = core.engine.turn(now, &mut core.guests, &core.reader, &mut core.effects);
         self.perform(core);
+        while let Some(refused) = core.refused.take() {
+            core.input(Input::AppendFailed { from: refused.0, failure: refused.1 });
+            self.perform(core);
+        }
         let counters = core.engine.counters(&core.guests);
         self.ticks.store(counters.live + counters.waiting, Ordering::Release);
         *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = counters;
@@ -277,19 +310,124 @@ impl Partition {
                     }
                 }
                 Effect::Append { batch, at, items } => {
-                    let index = core.next_index;
-                    core.next_index = index.next();
-                    core.in_flight.push_back((index, batch));
-                    let entry = Entry { partition: self.id, term: Term(1), index, at, items };
-                    self.journal.append(entry);
+                    if core.refused.is_some() {
+                        // It was built on what was refused, and goes with it.
+                    } else if let Some(shortage) = self.consensus.shortage() {
+                        let failure = AppendFailure::Full(shortage.to_string());
+                        core.refused = Some((batch, failure));
+                    } else if let Some(term) = core.term {
+                        core.in_flight.push_back(batch);
+                        self.propose(term, batch, Batch { at, items });
+                    }
                 }
-                Effect::ApplySoon => self.journal.flush(self.id),
+                Effect::ApplySoon => self.consensus.flush(self.id),
             }
         }
     }
 }
 
+impl Partition {
+    fn propose(&self, term: Term, batch: BatchNumber, said: Batch) {
+        let (id, bridge) = (self.id, self.bridge.clone());
+        let done = move |result: Result<LogIndex, stead_consensus::ProposalError>| {
+            let result = result.map_err(|error| AppendFailure::Lost(error.to_string()));
+            if let Some(bridge) = bridge.upgrade() {
+                bridge.with(id, |partition| partition.outcome(Outcome { term, batch, result }));
+            }
+        };
+        self.consensus.propose(Proposal {
+            partition: self.id,
+            term,
+            batch: said,
+            done: Box::new(done),
+        });
+    }
+
+    /// The engine of the term before answers whom it can; a new one begins.
+    fn change_leadership(&self, core: &mut Core, term: Option<Term>) {
+        if core.term.is_some() {
+            let from = core.in_flight.front().copied().unwrap_or(BatchNumber(u64::MAX));
+            let failure = AppendFailure::Lost(self.why_not());
+            core.input(Input::AppendFailed { from, failure });
+            self.perform(core);
+        }
+        core.begin(term);
+    }
+}
+
 impl Core {
+    /// Begins with a new engine.
+    fn begin(&mut self, term: Option<Term>) {
+        self.engine = Engine::new(self.config.clone());
+        self.effects.clear();
+        self.refused = None;
+        // Whoever still waits is told that the outcome isn't known.
+        self.tickets.clear();
+        self.in_flight.clear();
+        self.unapplied.clear();
+        self.term = term;
+        let deployments: Vec<_> = self.deployments.values().cloned().collect();
+        for deployment in deployments {
+            self.input(Input::Deploy(deployment));
+        }
+        if self.draining {
+            self.input(Input::Drain);
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        let input = match change {
+            Change::Deploy(deployment) => {
+                self.deployments.insert(deployment.entity_type.clone(), deployment.clone());
+                Input::Deploy(deployment)
+            }
+            Change::Undeploy(entity_type) => {
+                self.deployments.remove(&entity_type);
+                Input::Undeploy(entity_type)
+            }
+            Change::Drain => {
+                self.draining = true;
+                Input::Drain
+            }
+        };
+        self.input(input);
+    }
+
+    /// Tells the engine how far its batches have come.
+    fn settle(&mut self, outcomes: Vec<Outcome>, applied: LogIndex) {
+        let mut committed = None;
+        for Outcome { term, batch, result } in outcomes {
+            // Of another term, or built on one that failed: it was dealt with.
+            if Some(term) != self.term || self.in_flight.front() != Some(&batch) {
+                continue;
+            }
+            match result {
+                Ok(index) => {
+                    self.in_flight.pop_front();
+                    self.unapplied.push_back((index, batch));
+                    committed = Some(batch);
+                }
+                Err(failure) => {
+                    if let Some(through) = committed.take() {
+                        self.input(Input::Committed { through });
+                    }
+                    self.in_flight.clear();
+                    self.input(Input::AppendFailed { from: batch, failure });
+                }
+            }
+        }
+        if let Some(through) = committed {
+            self.input(Input::Committed { through });
+        }
+        let mut shown = None;
+        while self.unapplied.front().is_some_and(|(index, _)| *index <= applied) {
+            shown = self.unapplied.pop_front();
+        }
+        if let Some((_, through)) = shown {
+            self.input(Input::Applied { through });
+        }
+    }
+
     fn input(&mut self, input: Input<TypeCode>) {
         let now = clock::now();
         self.engine.step(input, now, &mut self.guests, &self.reader, &mut self.effects);
@@ -328,53 +466,5 @@ impl Core {
         };
         self.tickets.insert(ticket, sender);
         self.engine.step(input, now, &mut self.guests, &self.reader, &mut self.effects);
-    }
-
-    /// Tells the engine how far its batches have come.
-    fn log_advanced(
-        &mut self,
-        durable: LogIndex,
-        applied: LogIndex,
-        failed: Vec<(LogIndex, AppendFailure)>,
-    ) {
-        let mut committed = None;
-        while self.in_flight.front().is_some_and(|(index, _)| *index <= durable) {
-            let Some(batch) = self.in_flight.pop_front() else { break };
-            committed = Some(batch.1);
-            self.unapplied.push_back(batch);
-        }
-        if let Some(through) = committed {
-            self.input(Input::Committed { through });
-        }
-        for (from, failure) in failed {
-            self.append_failed(from, failure);
-        }
-        let mut shown = None;
-        while self.unapplied.front().is_some_and(|(index, _)| *index <= applied) {
-            shown = self.unapplied.pop_front();
-        }
-        if let Some((_, through)) = shown {
-            self.input(Input::Applied { through });
-        }
-    }
-
-    /// The journal reports each entry that it did not write, once and in order:
-    /// the first, and then those that were appended after it before this was
-    /// known. The engine is told of the first; the others went with it.
-    fn append_failed(&mut self, from: LogIndex, failure: AppendFailure) {
-        if self.failures_to_come.front() == Some(&from) {
-            self.failures_to_come.pop_front();
-            return;
-        }
-        let Some(at) = self.in_flight.iter().position(|(index, _)| *index == from) else {
-            tracing::error!(index = %from, "an entry failed that is not under way");
-            return;
-        };
-        let lost: Vec<_> = self.in_flight.drain(at..).collect();
-        self.failures_to_come.extend(lost.iter().skip(1).map(|(index, _)| *index));
-        if let Some(&(index, batch)) = lost.first() {
-            self.next_index = index;
-            self.input(Input::AppendFailed { from: batch, failure });
-        }
     }
 }

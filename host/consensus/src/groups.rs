@@ -102,8 +102,30 @@ struct Inner {
 /// Passes on what the journal tells.
 struct Hub {
     events: Arc<dyn ConsensusEvents>,
+    leads: Vec<watch::Sender<Option<Term>>>,
     applied: Vec<watch::Sender<LogIndex>>,
     checkpoints: mpsc::UnboundedSender<(PartitionId, LogPosition)>,
+}
+
+impl Hub {
+    fn leadership(&self, partition: PartitionId, leadership: Leadership) {
+        let leads = self.leads.get(usize::from(partition.get()));
+        let say = |term| {
+            if let Some(leads) = leads {
+                leads.send_replace(term);
+            }
+        };
+        match leadership {
+            Leadership::Here(term) => {
+                say(Some(term));
+                self.events.leads(partition, term);
+            }
+            Leadership::Elsewhere(leader) => {
+                say(None);
+                self.events.follows(partition, leader);
+            }
+        }
+    }
 }
 
 impl JournalEvents for Hub {
@@ -140,7 +162,8 @@ impl Consensus {
         let partitions = options.partitions;
         let (checkpoints, checkpointed) = mpsc::unbounded_channel();
         let hub = Arc::new(Hub {
-            events: Arc::clone(&events),
+            events,
+            leads: partitions.all().map(|_| watch::Sender::default()).collect(),
             applied: partitions.all().map(|_| watch::Sender::default()).collect(),
             checkpoints,
         });
@@ -159,7 +182,7 @@ impl Consensus {
             let (journal, hub) = (journal.clone(), Arc::clone(&hub));
             move || {
                 runtime.block_on(async move {
-                    let started = start(node, logs, &journal, &hub, &events).await;
+                    let started = start(node, logs, &journal, &hub).await;
                     let members = match started {
                         Ok(members) => members,
                         Err(error) => return drop(begun.send(Err(error))),
@@ -200,6 +223,22 @@ impl Consensus {
     #[must_use]
     pub fn shortage(&self) -> Option<JournalError> {
         self.0.journal.shortage()
+    }
+
+    /// In which term this node leads a partition, if it does; now and from now on.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    #[must_use]
+    pub fn leads(&self, partition: PartitionId) -> watch::Receiver<Option<Term>> {
+        let leads = self.0.hub.leads.get(usize::from(partition.get()));
+        leads.expect("a partition of this journal").subscribe()
+    }
+
+    /// Why a partition can't be served by this node, if its storage has failed.
+    #[must_use]
+    pub fn failure(&self, partition: PartitionId) -> Option<JournalError> {
+        self.0.journal.failure(partition)
     }
 
     /// How far a partition's log is committed, as far as this node knows.
@@ -294,7 +333,6 @@ async fn start(
     logs: Vec<PartitionLog>,
     journal: &Journal,
     hub: &Arc<Hub>,
-    events: &Arc<dyn ConsensusEvents>,
 ) -> Result<Vec<Member>, ConsensusError> {
     let config = Arc::new(config());
     let mut members = Vec::with_capacity(logs.len());
@@ -306,16 +344,13 @@ async fn start(
             .await
             .map_err(|error| failed(error.to_string()))?;
         if let Some(applied) = hub.applied.get(usize::from(partition.get())) {
-            let (journal, events) = (journal.clone(), Arc::clone(events));
+            let (journal, hub) = (journal.clone(), Arc::clone(hub));
             tokio::spawn(leadership::watch(
                 raft.clone(),
                 log.clone(),
                 applied.subscribe(),
                 move || journal.flush(partition),
-                move |leadership| match leadership {
-                    Leadership::Here(term) => events.leads(partition, term),
-                    Leadership::Elsewhere(leader) => events.follows(partition, leader),
-                },
+                move |leadership| hub.leadership(partition, leadership),
             ));
         }
         members.push(Member { raft, log });

@@ -150,6 +150,13 @@ impl Journal {
         self.0.log.status().full
     }
 
+    /// Why nothing more is taken for a partition, if the log or its store failed.
+    #[must_use]
+    pub fn failure(&self, partition: PartitionId) -> Option<JournalError> {
+        let store = self.0.stores.get(usize::from(partition.get()));
+        self.0.log.status().failure.or_else(|| store.and_then(|store| store.failure()))
+    }
+
     /// Has what is durable applied soon, rather than gathered for a while.
     pub fn flush(&self, _partition: PartitionId) {
         self.0.applying.flush();
