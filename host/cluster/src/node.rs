@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_consensus::{Consensus, ConsensusError, ConsensusEvents};
+use stead_consensus::{Consensus, ConsensusError, ConsensusEvents, Formation};
 use stead_journal::{Disk, JournalError, JournalOptions, RecoveryReport};
 use stead_model::{
     Address, ComponentHash, EntityId, EntityType, GuestLimits, Manifest, PartitionCount,
@@ -128,7 +128,8 @@ impl Node {
         let sandbox = Arc::new(Sandbox::new(options.sandbox)?);
         let bridge = Arc::new(Bridge::default());
         let events: Arc<dyn ConsensusEvents> = Arc::clone(&bridge) as _;
-        let (consensus, recovery) = Consensus::open(options.disk, options.journal, events)?;
+        let (consensus, recovery) =
+            Consensus::open(options.disk, options.journal, Formation::Alone, events)?;
         let catalog_error = |error: &dyn std::fmt::Display| OpenError::Catalog(error.to_string());
         let blobs = Blobs::open(&options.directory.join("components"))
             .map_err(|error| catalog_error(&error))?;

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_consensus::{Batch, Consensus, ConsensusEvents, Proposal};
+use stead_consensus::{Batch, Consensus, ConsensusEvents, Formation, Proposal};
 use stead_journal::{JournalOptions, RealDisk};
 use stead_model::{
     Event, Item, Lifecycle, LogIndex, NodeId, OutcomeItem, PartitionId, RequestDigest, RequestId,
@@ -60,7 +60,8 @@ fn main() {
     let disk = Arc::new(RealDisk::open(std::path::Path::new(&directory)).expect("a directory"));
     let told = Arc::new(Told { leads: Mutex::new(sender) });
     let began = Instant::now();
-    let (consensus, _) = Consensus::open(disk, JournalOptions::default(), told).expect("it opens");
+    let (consensus, _) =
+        Consensus::open(disk, JournalOptions::default(), Formation::Alone, told).expect("it opens");
     let mut terms = vec![Term(0); 64];
     for _ in 0..64 {
         let (partition, term) = leads.recv_timeout(Duration::from_secs(10)).expect("it leads");

@@ -22,6 +22,16 @@ pub enum ConsensusError {
     Thread(#[from] std::io::Error),
 }
 
+/// Why a group's members can't be changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the members of partition {partition} can't be changed: {why}")]
+pub struct MembersError {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Why.
+    pub why: String,
+}
+
 /// What became of a batch that was not committed, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposalError {

@@ -6,11 +6,8 @@ use std::{
     time::Duration,
 };
 
-use openraft::{
-    Config, Raft, SnapshotPolicy,
-    errors::ClientWriteError,
-    raft::{ClientWriteResult, responder::Responder},
-};
+use futures::future::BoxFuture;
+use openraft::{Config, Raft, SnapshotPolicy, raft::responder::Responder};
 use stead_journal::{
     Disk, Journal, JournalError, JournalEvents, JournalOptions, JournalStatus, PartitionLog,
     RecoveryReport, StoreReader,
@@ -19,12 +16,16 @@ use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    ConsensusError, ProposalError, adopt,
+    ConsensusError, MembersError, ProposalError, adopt,
+    carrier::Carrier,
     leadership::{self, Leadership},
     log::GroupLog,
     machine::Machine,
-    network::Nobody,
-    types::{Batch, Committed, Group, log_index},
+    member::Member,
+    network::Network,
+    presence::Presence,
+    service::{Service, Task},
+    types::{Batch, Group},
 };
 
 /// How long is waited for the groups to stop.
@@ -64,7 +65,7 @@ pub struct Proposal {
 pub(crate) struct Told<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
 
 impl<T> Told<T> {
-    fn new(tell: impl FnOnce(Option<T>) + Send + 'static) -> Self {
+    pub(crate) fn new(tell: impl FnOnce(Option<T>) + Send + 'static) -> Self {
         Self(Some(Box::new(tell)))
     }
 }
@@ -94,7 +95,7 @@ struct Inner {
     journal: Journal,
     hub: Arc<Hub>,
     node: NodeId,
-    proposals: mpsc::UnboundedSender<Proposal>,
+    tasks: mpsc::UnboundedSender<Task>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -104,7 +105,7 @@ struct Hub {
     events: Arc<dyn ConsensusEvents>,
     leads: Vec<watch::Sender<Option<Term>>>,
     applied: Vec<watch::Sender<LogIndex>>,
-    checkpoints: mpsc::UnboundedSender<(PartitionId, LogPosition)>,
+    tasks: mpsc::UnboundedSender<Task>,
 }
 
 impl Hub {
@@ -138,43 +139,48 @@ impl JournalEvents for Hub {
 
     fn checkpointed(&self, partition: PartitionId, through: LogPosition) {
         // When nobody listens any more, the log is kept.
-        let _ = self.checkpoints.send((partition, through));
+        let _ = self.tasks.send(Task::Checkpointed(partition, through));
     }
 }
 
-/// One group.
-struct Member {
-    raft: Raft<Group, Machine>,
-    log: PartitionLog,
+/// With whom a node forms a cluster.
+#[derive(Clone)]
+pub enum Formation {
+    /// With nobody: each group has this node as its only member, from the start.
+    Alone,
+    /// With others. A group has no members until it is [begun](Consensus::begin)
+    /// on one of them.
+    Together(Arc<dyn Carrier>),
 }
 
 impl Consensus {
-    /// Opens the journal and starts the groups. Blocks meanwhile. A journal that
-    /// was made just now becomes one of a cluster of this node alone.
+    /// Opens the journal and starts the groups. Blocks meanwhile.
     ///
     /// # Errors
     /// As [`Journal::open`], or if a group can't be started.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: JournalOptions,
+        formation: Formation,
         events: Arc<dyn ConsensusEvents>,
     ) -> Result<(Self, RecoveryReport), ConsensusError> {
         let partitions = options.partitions;
-        let (checkpoints, checkpointed) = mpsc::unbounded_channel();
+        let (tasks, taken) = mpsc::unbounded_channel();
         let hub = Arc::new(Hub {
             events,
             leads: partitions.all().map(|_| watch::Sender::default()).collect(),
             applied: partitions.all().map(|_| watch::Sender::default()).collect(),
-            checkpoints,
+            tasks: tasks.clone(),
         });
         let (journal, report) = Journal::open(disk, options, Arc::clone(&hub) as _)?;
         let node = journal.node();
         let logs: Vec<PartitionLog> = partitions.all().map(|p| journal.log(p)).collect();
         for (log, applied) in logs.iter().zip(&hub.applied) {
-            adopt::adopt(log, node)?;
+            if matches!(formation, Formation::Alone) {
+                adopt::adopt(log, node)?;
+            }
             applied.send_replace(log.applied().index);
         }
-        let (proposals, proposed) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let (begun, begins) = std::sync::mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -182,14 +188,20 @@ impl Consensus {
             let (journal, hub) = (journal.clone(), Arc::clone(&hub));
             move || {
                 runtime.block_on(async move {
-                    let started = start(node, logs, &journal, &hub).await;
+                    let carrier = match &formation {
+                        Formation::Alone => None,
+                        Formation::Together(carrier) => Some(Arc::clone(carrier)),
+                    };
+                    let started = start(node, logs, carrier.as_ref(), &journal, &hub).await;
                     let members = match started {
                         Ok(members) => members,
                         Err(error) => return drop(begun.send(Err(error))),
                     };
                     let _ = begun.send(Ok(()));
-                    run(&members, proposed, checkpointed, stopped).await;
-                    for member in &members {
+                    let presence = Arc::new(Presence::default());
+                    let service = Service { node, members, carrier, presence };
+                    service.run(taken, stopped).await;
+                    for member in &service.members {
                         // One that has failed has stopped already.
                         let _ = tokio::time::timeout(STOP_PATIENCE, member.raft.shutdown()).await;
                     }
@@ -203,7 +215,7 @@ impl Consensus {
             journal,
             hub,
             node,
-            proposals,
+            tasks,
             stop: Mutex::new(Some(stop)),
             thread: Mutex::new(Some(thread)),
         };
@@ -213,10 +225,61 @@ impl Consensus {
 
     /// Proposes a batch. Never waits; the caller bounds how much it has under way.
     pub fn propose(&self, proposal: Proposal) {
-        if let Err(refused) = self.0.proposals.send(proposal) {
+        if let Err(refused) = self.0.tasks.send(Task::Propose(proposal))
+            && let Task::Propose(proposal) = refused.0
+        {
             let why = "the node is stopping".to_owned();
-            (refused.0.done)(Err(ProposalError::Stopped(why)));
+            (proposal.done)(Err(ProposalError::Stopped(why)));
         }
+    }
+
+    /// Asks a quorum whether this node still leads a partition, and tells `done`,
+    /// from consensus's thread. If it does, what its store and its engine showed
+    /// at the time of this call was not out of date. Not told if the node stops.
+    pub fn confirm(&self, partition: PartitionId, done: impl FnOnce(bool) + Send + 'static) {
+        let _ = self.0.tasks.send(Task::Confirm(partition, Box::new(done)));
+    }
+
+    /// Answers a message that another node's [`Carrier`] has carried. It is taken
+    /// at this call; calls for messages of one lane must be made in their order.
+    pub fn serve(
+        &self,
+        from: NodeId,
+        message: Vec<u8>,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ProposalError>> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.tasks.send(Task::Serve(from, message, answer));
+        Box::pin(async move {
+            answered.await.map_err(|_| ProposalError::Stopped("the node is stopping".into()))
+        })
+    }
+
+    /// Says whether another node is there. Of a node that is gone, the groups that
+    /// it led elect another leader.
+    pub fn presence(&self, node: NodeId, there: bool) {
+        let _ = self.0.tasks.send(Task::Presence(node, there));
+    }
+
+    /// Gives a group its first members. To be called on one node only.
+    ///
+    /// # Errors
+    /// If it has members.
+    pub async fn begin(
+        &self,
+        partition: PartitionId,
+        members: impl IntoIterator<Item = NodeId>,
+    ) -> Result<(), MembersError> {
+        let (answer, answered) = oneshot::channel();
+        let task = Task::Begin(partition, members.into_iter().collect(), answer);
+        let _ = self.0.tasks.send(task);
+        let stopping = |_| MembersError { partition, why: "the node is stopping".into() };
+        answered.await.map_err(stopping)?
+    }
+
+    /// Hands a group's leadership over to another of its members, if this node
+    /// leads it.
+    pub fn transfer(&self, partition: PartitionId, to: NodeId) {
+        let _ = self.0.tasks.send(Task::Transfer(partition, to));
     }
 
     /// Why nothing new should be taken for now, if so: the disk has no room.
@@ -331,16 +394,18 @@ fn config() -> Config {
 async fn start(
     node: NodeId,
     logs: Vec<PartitionLog>,
+    carrier: Option<&Arc<dyn Carrier>>,
     journal: &Journal,
     hub: &Arc<Hub>,
-) -> Result<Vec<Member>, ConsensusError> {
+) -> Result<Vec<Arc<Member>>, ConsensusError> {
     let config = Arc::new(config());
     let mut members = Vec::with_capacity(logs.len());
     for log in logs {
         let partition = log.partition();
         let failed = |cause: String| ConsensusError::Group { partition, cause };
+        let network = Network { partition, carrier: carrier.cloned() };
         let (storage, machine) = (GroupLog(log.clone()), Machine(log.clone()));
-        let raft = Raft::new(node, Arc::clone(&config), Nobody, storage, machine)
+        let raft = Raft::new(node, Arc::clone(&config), network, storage, machine)
             .await
             .map_err(|error| failed(error.to_string()))?;
         if let Some(applied) = hub.applied.get(usize::from(partition.get())) {
@@ -353,7 +418,10 @@ async fn start(
                 move |leadership| hub.leadership(partition, leadership),
             ));
         }
-        members.push(Member { raft, log });
+        members.push(Arc::new(Member { raft, log }));
+    }
+    if carrier.is_some() {
+        return Ok(members);
     }
     // All at once, so that they share the log's syncs.
     let stand = members.iter().map(|member| stand_alone(member, node));
@@ -376,62 +444,4 @@ async fn stand_alone(member: &Member, node: NodeId) -> Result<(), ConsensusError
         member.raft.initialize(members).await.map_err(|error| error.to_string())
     };
     result.map_err(failed)
-}
-
-/// Passes on what is proposed and what is made durable, until the node stops.
-async fn run(
-    members: &[Member],
-    mut proposed: mpsc::UnboundedReceiver<Proposal>,
-    mut checkpointed: mpsc::UnboundedReceiver<(PartitionId, LogPosition)>,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let member = |partition: PartitionId| members.get(usize::from(partition.get()));
-    loop {
-        tokio::select! {
-            Some(proposal) = proposed.recv() => match member(proposal.partition) {
-                Some(member) => propose(member, proposal).await,
-                None => (proposal.done)(Err(ProposalError::NotLeader { leader: None })),
-            },
-            Some((partition, through)) = checkpointed.recv() => {
-                if let Some(member) = member(partition) {
-                    release(member, through).await;
-                }
-            }
-            _ = &mut stopped => return,
-        }
-    }
-}
-
-async fn propose(member: &Member, proposal: Proposal) {
-    let Proposal { term, batch, done, .. } = proposal;
-    let told = Told::new(move |result: Option<ClientWriteResult<Group>>| {
-        done(match result {
-            Some(Ok(response)) => Ok(log_index(response.log_id.index)),
-            Some(Err(error)) => Err(refusal(&error)),
-            None => Err(ProposalError::Stopped("it was stopped or has failed".into())),
-        });
-    });
-    let write = member.raft.write(batch).with_leader(Committed::new(term.get())).responder(told);
-    // What can't be handed over is dropped, which tells.
-    let _ = write.await;
-}
-
-fn refusal(error: &ClientWriteError<Group>) -> ProposalError {
-    let leader = match error {
-        ClientWriteError::ForwardToLeader(forward) => forward.leader_id,
-        _ => None,
-    };
-    ProposalError::NotLeader { leader }
-}
-
-/// The log up to a checkpoint is not needed here any more.
-async fn release(member: &Member, through: LogPosition) {
-    if through.index == LogIndex(0) {
-        return;
-    }
-    // A group that has stopped needs nothing.
-    let trigger = member.raft.trigger();
-    if trigger.snapshot().await.is_ok() {
-        let _ = trigger.purge_log(crate::types::raft_index(through.index)).await;
-    }
 }

@@ -8,15 +8,22 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod carrier;
+mod electing;
 mod encoding;
 mod error;
 mod groups;
 mod leadership;
 mod log;
 mod machine;
+mod member;
 mod network;
+mod presence;
+mod service;
 mod types;
+mod wire;
 
-pub use error::{ConsensusError, ProposalError};
-pub use groups::{Consensus, ConsensusEvents, Proposal};
+pub use carrier::{Carrier, CarrierError, Lane};
+pub use error::{ConsensusError, MembersError, ProposalError};
+pub use groups::{Consensus, ConsensusEvents, Formation, Proposal};
 pub use types::Batch;

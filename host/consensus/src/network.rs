@@ -1,57 +1,210 @@
-//! The way to the other replicas of a group. A node that is alone has none.
+//! The way from one group's leader or candidate to its other replicas.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc, time::Duration};
 
+use futures::{
+    Stream, StreamExt,
+    future::BoxFuture,
+    stream::{self, BoxStream, FuturesOrdered},
+};
 use openraft::{
     AnyError, RaftNetworkFactory, RaftNetworkV2,
-    errors::{RPCError, ReplicationClosed, StreamingError, Unreachable},
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     impls::EmptyNode,
-    network::RPCOption,
+    network::{Backoff, RPCOption},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
     storage::Snapshot,
 };
-use stead_model::NodeId;
+use stead_model::{NodeId, PartitionId};
 
 use crate::{
+    carrier::{Carrier, CarrierError, Lane},
     machine::Checkpoint,
-    types::{Committed, Group, Vote},
+    types::{Committed, Group, LogId, Vote},
+    wire::{self, Message, Reply, Request, WireError},
 };
+use openraft::entry::RaftEntry;
 
-/// The network of a node that is alone.
-#[derive(Clone, Copy)]
-pub(crate) struct Nobody;
+/// The most messages with entries that are on their way to a replica.
+const WINDOW: usize = 8;
+/// The first waits before an unreachable replica is tried again.
+const BACKOFF: [Duration; 4] = [
+    Duration::from_millis(20),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+];
 
-impl RaftNetworkFactory<Group> for Nobody {
-    type Network = Self;
+/// Makes the ways of one group.
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) partition: PartitionId,
+    /// A node that is alone has none.
+    pub(crate) carrier: Option<Arc<dyn Carrier>>,
+}
 
-    async fn new_client(&mut self, _target: NodeId, _node: &EmptyNode) -> Self {
-        Self
+/// The way to one replica.
+#[derive(Clone)]
+pub(crate) struct Way {
+    network: Network,
+    to: NodeId,
+}
+
+impl Network {
+    /// The way to a replica.
+    pub(crate) fn to(&self, node: NodeId) -> Way {
+        Way { network: self.clone(), to: node }
     }
 }
 
-fn alone() -> Unreachable<Group> {
-    Unreachable::new(&AnyError::error("this node is alone"))
+impl RaftNetworkFactory<Group> for Network {
+    type Network = Way;
+
+    async fn new_client(&mut self, target: NodeId, _node: &EmptyNode) -> Way {
+        self.to(target)
+    }
 }
 
-impl RaftNetworkV2<Group> for Nobody {
+fn failed(error: &CarrierError) -> RPCError<Group> {
+    match error {
+        CarrierError::Unreachable { .. } => RPCError::Unreachable(Unreachable::new(error)),
+        CarrierError::Lost { .. } => RPCError::Network(NetworkError::new(error)),
+    }
+}
+
+fn garbled(error: &WireError) -> RPCError<Group> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+/// The range of a request's log: what is before its entries, and the last.
+fn range(request: &AppendEntriesRequest<Group>) -> (Option<LogId>, Option<LogId>) {
+    let before = request.prev_log_id;
+    (before, request.entries.last().map(RaftEntry::log_id).or(before))
+}
+
+impl Way {
+    /// Sends a request to the group's replica. It is on its way when this returns.
+    pub(crate) fn ask(
+        &self,
+        lane: Lane,
+        request: Request,
+        patience: Duration,
+    ) -> BoxFuture<'static, Result<Reply, RPCError<Group>>> {
+        let Some(carrier) = &self.network.carrier else {
+            let alone = AnyError::error("this node is alone");
+            let error = RPCError::Unreachable(Unreachable::new(&alone));
+            return Box::pin(std::future::ready(Err(error)));
+        };
+        let message = wire::encode(&Message::To(self.network.partition.get(), request));
+        let answer = carrier.carry(self.to, lane, message, patience);
+        Box::pin(async move {
+            let bytes = answer.await.map_err(|error| failed(&error))?;
+            match wire::decode(&bytes).map_err(|error| garbled(&error))? {
+                Reply::Failed(why) => {
+                    Err(RPCError::Unreachable(Unreachable::new(&AnyError::error(why))))
+                }
+                reply => Ok(reply),
+            }
+        })
+    }
+
+    fn append(
+        &self,
+        request: &AppendEntriesRequest<Group>,
+        option: &RPCOption,
+    ) -> BoxFuture<'static, Result<AppendEntriesResponse<Group>, RPCError<Group>>> {
+        // A heartbeat has no entries, and must not wait behind them.
+        let lane = if request.entries.is_empty() { Lane::Control } else { Lane::Log };
+        let answer = self.ask(lane, wire::append(request), option.soft_ttl());
+        Box::pin(async move { wire::read_appended(answer.await?).map_err(|error| garbled(&error)) })
+    }
+}
+
+impl RaftNetworkV2<Group> for Way {
     type SnapshotData = Checkpoint;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<Group>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<Group>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Group>, RPCError<Group>> {
-        Err(RPCError::Unreachable(alone()))
+        self.append(&request, &option).await
+    }
+
+    /// Several messages are on their way at once; the carrier keeps their order.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> openraft::base::BoxFuture<
+        's,
+        Result<
+            openraft::base::BoxStream<'s, Result<StreamAppendResult<Group>, RPCError<Group>>>,
+            RPCError<Group>,
+        >,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<Group>> + Send + Unpin + 'static,
+    {
+        let way = self.clone();
+        let answers = stream::unfold(
+            Some((way, input, option, FuturesOrdered::new(), false)),
+            |state| async move {
+                let (way, mut input, option, mut window, mut ended) = state?;
+                loop {
+                    if window.is_empty() && ended {
+                        return None;
+                    }
+                    let room = !ended && window.len() < WINDOW;
+                    tokio::select! {
+                        biased;
+                        next = input.next(), if room => match next {
+                            Some(request) => {
+                                let (before, last) = range(&request);
+                                let answer = way.append(&request, &option);
+                                window.push_back(async move { (answer.await, before, last) });
+                            }
+                            None => ended = true,
+                        },
+                        Some((answer, before, last)) = window.next(), if !window.is_empty() => {
+                            return Some(match answer {
+                                Ok(AppendEntriesResponse::Conflict) if before.is_none() => {
+                                    let what = "nothing is before the first entry, and it conflicts";
+                                    let error = AnyError::error(what);
+                                    (Err(RPCError::Network(NetworkError::new(&error))), None)
+                                }
+                                Ok(response) => {
+                                    let whole = match &response {
+                                        AppendEntriesResponse::Success => true,
+                                        AppendEntriesResponse::PartialSuccess(through) => *through == last,
+                                        AppendEntriesResponse::Conflict
+                                        | AppendEntriesResponse::HigherVote(_) => false,
+                                    };
+                                    let result = response.into_stream_result(before, last);
+                                    let rest = whole.then_some((way, input, option, window, ended));
+                                    (Ok(result), rest)
+                                }
+                                Err(error) => (Err(error), None),
+                            });
+                        }
+                    }
+                }
+            },
+        );
+        let answers: BoxStream<'s, _> = Box::pin(answers);
+        Box::pin(std::future::ready(Ok(answers as _)))
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<Group>,
-        _option: RPCOption,
+        request: VoteRequest<Group>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Group>, RPCError<Group>> {
-        Err(RPCError::Unreachable(alone()))
+        let reply = self.ask(Lane::Control, wire::vote(&request), option.soft_ttl()).await?;
+        wire::read_voted(reply).map_err(|error| garbled(&error))
     }
 
     async fn full_snapshot(
@@ -61,6 +214,28 @@ impl RaftNetworkV2<Group> for Nobody {
         _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Group>, StreamingError<Group>> {
-        Err(StreamingError::Unreachable(alone()))
+        let error = AnyError::error("stores are not streamed yet");
+        Err(StreamingError::Unreachable(Unreachable::new(&error)))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Group>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Group>, RPCError<Group>> {
+        let asked = Request::TransferLeader {
+            from: request.from_leader().into(),
+            to: request.to_node_id().get(),
+            last: request.last_log_id().into(),
+        };
+        match self.ask(Lane::Control, asked, option.soft_ttl()).await? {
+            Reply::Transferring => Ok(Ok(())),
+            other => Err(garbled(&wire::unexpected(&other))),
+        }
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let last = BACKOFF.last().copied().unwrap_or(Duration::from_millis(200));
+        Some(Backoff::new(BACKOFF.into_iter().chain(std::iter::repeat(last))))
     }
 }

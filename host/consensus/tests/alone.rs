@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_consensus::{Batch, Consensus, ConsensusError, ConsensusEvents, Proposal, ProposalError};
+use stead_consensus::{
+    Batch, Consensus, ConsensusError, ConsensusEvents, Formation, Proposal, ProposalError,
+};
 use stead_journal::{
     Alone, AloneEvents, JournalError, JournalOptions,
     disk::sim::{SimDisk, Survivors},
@@ -57,8 +59,12 @@ struct House {
 
 fn open(disk: &SimDisk) -> Result<House, ConsensusError> {
     let ears = Arc::new(Ears::default());
-    let (consensus, _) =
-        Consensus::open(Arc::new(disk.clone()), options(), Arc::clone(&ears) as _)?;
+    let (consensus, _) = Consensus::open(
+        Arc::new(disk.clone()),
+        options(),
+        Formation::Alone,
+        Arc::clone(&ears) as _,
+    )?;
     let until = Instant::now() + PATIENCE;
     let mut leads = ears.leads.lock().expect("unpoisoned");
     while leads.len() < 3 {

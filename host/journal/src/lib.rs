@@ -18,6 +18,7 @@ mod log;
 mod options;
 mod space;
 mod store;
+mod travel;
 
 pub use alone::{Alone, AloneEvents};
 pub use disk::{Disk, RealDisk};
@@ -28,3 +29,4 @@ pub use options::{Identity, JournalEvents, JournalOptions};
 pub use store::{
     EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent, StoredMembers,
 };
+pub use travel::{EntryError, decode_entry, encode_entry};

@@ -69,7 +69,16 @@ pub(crate) fn number(record: &mut [u8], number: u64) {
 
 /// Reads the record of a number.
 pub(crate) fn decode(record: &[u8], number: u64) -> Result<Record, Flaw> {
-    Ok(match unseal(Kind::LogRecord, &number.to_le_bytes(), record)? {
+    decode_under(record, &number.to_le_bytes())
+}
+
+/// Reads a record that has no number.
+pub(crate) fn decode_unnumbered(record: &[u8]) -> Result<Record, Flaw> {
+    decode_under(record, &[])
+}
+
+fn decode_under(record: &[u8], key: &[u8]) -> Result<Record, Flaw> {
+    Ok(match unseal(Kind::LogRecord, key, record)? {
         Stored::Entry(entry) => Record::Entry(entry_of(entry)?),
         Stored::Truncation(partition, term, index) => {
             let after = LogPosition { term: Term(term), index: LogIndex(index) };

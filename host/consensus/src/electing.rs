@@ -1,0 +1,275 @@
+//! When a group's replica stands for election.
+//!
+//! A group has no clock of its own. Its replica stands when, as far as this node
+//! knows, nobody leads the group: its leader's node is gone, or says that it
+//! doesn't lead it. The voters are asked first whether they see it so and would
+//! vote; who can't win doesn't stand, and so doesn't depose anybody by a higher
+//! term. Replicas stand one after the other, in an order that differs from group
+//! to group, so that the survivors share what the dead node led.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use openraft::{ServerState, async_runtime::WatchReceiver};
+use stead_model::{LogPosition, NodeId, PartitionId, Term};
+
+use crate::{
+    carrier::Lane,
+    member::Member,
+    network::Network,
+    presence::Presence,
+    types::Membership,
+    wire::{Reply, Request},
+};
+
+/// How long the next in line waits for the one before it.
+const TURN: Duration = Duration::from_millis(80);
+/// How long it is at least until the same replica stands again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long voters are waited for.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(300);
+
+/// A group, as one replica sees it at one moment.
+pub(crate) struct View {
+    pub(crate) state: ServerState,
+    pub(crate) term: Term,
+    /// The node that this replica voted for, or that leads.
+    pub(crate) voted_for: NodeId,
+    /// Whether that one was elected.
+    pub(crate) elected: bool,
+    pub(crate) members: Membership,
+}
+
+impl View {
+    pub(crate) fn of(member: &Member) -> Self {
+        let metrics = member.raft.server_metrics();
+        // What is borrowed is let go at once: openraft waits for it.
+        let seen = metrics.borrow_watched();
+        Self {
+            state: seen.state,
+            term: Term(seen.vote.leader_id.term),
+            voted_for: seen.vote.leader_id.voted_for,
+            elected: seen.vote.committed,
+            members: seen.membership_config.membership().clone(),
+        }
+    }
+
+    fn is_voter(&self, node: NodeId) -> bool {
+        self.members.voter_ids().any(|voter| voter == node)
+    }
+
+    /// Whether nobody leads, as far as is known.
+    pub(crate) fn is_leaderless(
+        &self,
+        partition: PartitionId,
+        node: NodeId,
+        presence: &Presence,
+        now: Instant,
+    ) -> bool {
+        if self.state == ServerState::Leader {
+            return false;
+        }
+        // A leader that isn't one any more, or an election that nobody won.
+        if self.voted_for == node || !self.elected {
+            return true;
+        }
+        presence.leads_no_more(self.voted_for, partition, self.term, now)
+    }
+}
+
+/// When a replica stands next.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    due: Option<Instant>,
+    tries: u32,
+}
+
+impl Standing {
+    /// Whether it is to stand now.
+    pub(crate) fn is_due(
+        &mut self,
+        view: &View,
+        partition: PartitionId,
+        node: NodeId,
+        presence: &Presence,
+        now: Instant,
+    ) -> bool {
+        if !view.is_voter(node) || !view.is_leaderless(partition, node, presence, now) {
+            *self = Self::default();
+            return false;
+        }
+        let rank = rank(view, partition, node, presence);
+        let due = *self.due.get_or_insert(now + TURN * rank);
+        if now < due {
+            return false;
+        }
+        self.tries = self.tries.saturating_add(1);
+        // Not in step with the others, and not for ever as often.
+        let spread = mix(node.get() as u64 ^ u64::from(self.tries)) % 200;
+        let wait = AGAIN * self.tries.min(5) + TURN * rank + Duration::from_millis(spread);
+        self.due = Some(now + wait);
+        true
+    }
+}
+
+/// How many others of a group's voters that are there stand before this node.
+fn rank(view: &View, partition: PartitionId, node: NodeId, presence: &Presence) -> u32 {
+    let own = weight(partition, node);
+    let others = view.members.voter_ids().filter(|other| *other != node);
+    let before = others
+        .filter(|other| {
+            !presence.is_gone(*other) && (weight(partition, *other), *other) > (own, node)
+        })
+        .count();
+    u32::try_from(before).unwrap_or(u32::MAX)
+}
+
+fn weight(partition: PartitionId, node: NodeId) -> u64 {
+    let node = node.get();
+    mix(mix(node as u64) ^ mix((node >> 64) as u64).rotate_left(1) ^ u64::from(partition.get()))
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+fn mix(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Asks the voters whether they would vote, and stands if a quorum would.
+pub(crate) async fn stand(member: &Member, view: &View, network: &Network, node: NodeId) {
+    let last = member.log.state().last;
+    let mut granted = std::collections::BTreeSet::from([node]);
+    let mut answers: FuturesUnordered<_> = view
+        .members
+        .voter_ids()
+        .filter(|voter| *voter != node)
+        .map(|voter| {
+            let asked = Request::WouldVote { last: last.into() };
+            let answer = network.to(voter).ask(Lane::Control, asked, ANSWER_PATIENCE);
+            async move { (voter, answer.await) }
+        })
+        .collect();
+    while !is_quorum(&view.members, &granted) {
+        match answers.next().await {
+            Some((voter, Ok(Reply::WouldVote(true)))) => {
+                granted.insert(voter);
+            }
+            Some((_, Ok(_) | Err(_))) => {}
+            None => return,
+        }
+    }
+    // A group that has stopped doesn't stand.
+    let _ = member.raft.trigger().elect(false).await;
+}
+
+/// Whether this replica would vote for one whose log ends there.
+pub(crate) fn would_vote(
+    member: &Member,
+    last: LogPosition,
+    node: NodeId,
+    presence: &Presence,
+    now: Instant,
+) -> bool {
+    let view = View::of(member);
+    last >= member.log.state().last
+        && view.is_leaderless(member.log.partition(), node, presence, now)
+}
+
+/// Whether nodes are a majority of every set of voters.
+fn is_quorum(members: &Membership, nodes: &std::collections::BTreeSet<NodeId>) -> bool {
+    members
+        .get_joint_config()
+        .iter()
+        .all(|voters| voters.intersection(nodes).count() * 2 > voters.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn set(nodes: &[u128]) -> BTreeSet<NodeId> {
+        nodes.iter().copied().map(NodeId).collect()
+    }
+
+    fn view(voters: &[u128], leader: u128) -> View {
+        View {
+            state: ServerState::Follower,
+            term: Term(3),
+            voted_for: NodeId(leader),
+            elected: true,
+            members: Membership::new_with_defaults(vec![set(voters)], []),
+        }
+    }
+
+    #[test]
+    fn a_quorum_is_a_majority_of_both_sets() {
+        let alone = Membership::new_with_defaults(vec![set(&[1])], []);
+        assert!(is_quorum(&alone, &set(&[1])));
+        let joint = Membership::new_with_defaults(vec![set(&[1, 2, 3]), set(&[3, 4, 5])], []);
+        assert!(is_quorum(&joint, &set(&[1, 3, 4])));
+        assert!(!is_quorum(&joint, &set(&[1, 2, 4])));
+        assert!(!is_quorum(&joint, &set(&[3, 4, 5])));
+    }
+
+    #[test]
+    fn nobody_stands_while_there_is_a_leader() {
+        let presence = Presence::default();
+        let now = Instant::now();
+        let partition = PartitionId(1);
+        presence.heard(NodeId(1), [(partition, Term(3))].into_iter(), now);
+        let mut standing = Standing::default();
+        assert!(!standing.is_due(&view(&[1, 2, 3], 1), partition, NodeId(2), &presence, now));
+        let later = now + Duration::from_secs(3_600);
+        assert!(!standing.is_due(&view(&[1, 2, 3], 1), partition, NodeId(2), &presence, later));
+    }
+
+    #[test]
+    fn one_stands_at_once_when_the_leader_is_gone_and_the_next_in_its_turn() {
+        let presence = Presence::default();
+        presence.set(NodeId(1), false);
+        let now = Instant::now();
+        let mut firsts = [0; 2];
+        for partition in (0..64).map(PartitionId) {
+            let at_once: Vec<bool> = [2, 3]
+                .map(|node| {
+                    let view = view(&[1, 2, 3], 1);
+                    Standing::default().is_due(&view, partition, NodeId(node), &presence, now)
+                })
+                .to_vec();
+            assert_eq!(at_once.iter().filter(|first| **first).count(), 1, "{partition}");
+            firsts[usize::from(at_once[1])] += 1;
+            let second = if at_once[0] { 3 } else { 2 };
+            let mut standing = Standing::default();
+            let view = view(&[1, 2, 3], 1);
+            assert!(!standing.is_due(&view, partition, NodeId(second), &presence, now));
+            assert!(standing.is_due(&view, partition, NodeId(second), &presence, now + TURN));
+        }
+        assert!(firsts.iter().all(|count| *count > 20), "they share: {firsts:?}");
+    }
+
+    #[test]
+    fn learners_and_strangers_never_stand() {
+        let presence = Presence::default();
+        presence.set(NodeId(1), false);
+        let mut standing = Standing::default();
+        let now = Instant::now();
+        assert!(!standing.is_due(&view(&[1, 2, 3], 1), PartitionId(0), NodeId(9), &presence, now));
+    }
+
+    #[test]
+    fn who_does_not_win_stands_again_and_less_often() {
+        let presence = Presence::default();
+        presence.set(NodeId(1), false);
+        let (mut standing, view) = (Standing::default(), view(&[1, 2], 1));
+        let begin = Instant::now();
+        let stood = (0..10_000)
+            .map(|ms| begin + Duration::from_millis(ms))
+            .filter(|now| standing.is_due(&view, PartitionId(0), NodeId(2), &presence, *now))
+            .count();
+        assert!((8..20).contains(&stood), "{stood} times in ten seconds");
+    }
+}

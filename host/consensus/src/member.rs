@@ -1,0 +1,22 @@
+//! This node's replica of one group.
+
+use openraft::Raft;
+use stead_journal::PartitionLog;
+use stead_model::LogIndex;
+
+use crate::{electing::Standing, machine::Machine, types::Group};
+
+pub(crate) struct Member {
+    pub(crate) raft: Raft<Group, Machine>,
+    pub(crate) log: PartitionLog,
+}
+
+/// What the node's service remembers of a group between looks.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    pub(crate) standing: Standing,
+    /// How far it was committed when it was last looked at.
+    pub(crate) committed: LogIndex,
+    /// How far the followers have been told that it is.
+    pub(crate) spread: LogIndex,
+}

@@ -1,0 +1,122 @@
+//! Which other nodes are there, as far as this node knows, and which groups
+//! they lead.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use stead_model::{NodeId, PartitionId, Term};
+
+/// A node that is there and is said to lead a group, but hasn't said so itself
+/// for so long, doesn't.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+/// What is known of the other nodes.
+#[derive(Default)]
+pub(crate) struct Presence(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    gone: BTreeSet<NodeId>,
+    /// What each node last said that it leads, and when.
+    said: BTreeMap<NodeId, (Instant, BTreeMap<PartitionId, Term>)>,
+    /// Since when it is doubted that a node leads a group, and when that was
+    /// last asked.
+    doubts: BTreeMap<(NodeId, PartitionId), (Instant, Instant)>,
+}
+
+impl Presence {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node is gone, or there again. Whether that is news.
+    pub(crate) fn set(&self, node: NodeId, there: bool) -> bool {
+        let mut known = self.known();
+        if there { known.gone.remove(&node) } else { known.gone.insert(node) }
+    }
+
+    pub(crate) fn is_gone(&self, node: NodeId) -> bool {
+        self.known().gone.contains(&node)
+    }
+
+    /// A node says what it leads.
+    pub(crate) fn heard(
+        &self,
+        node: NodeId,
+        leads: impl Iterator<Item = (PartitionId, Term)>,
+        now: Instant,
+    ) {
+        self.known().said.insert(node, (now, leads.collect()));
+    }
+
+    /// Whether a node that is said to lead a group may be taken not to: it is
+    /// gone, or has been saying otherwise for a while.
+    pub(crate) fn leads_no_more(
+        &self,
+        node: NodeId,
+        partition: PartitionId,
+        term: Term,
+        now: Instant,
+    ) -> bool {
+        let mut known = self.known();
+        if known.gone.contains(&node) {
+            return true;
+        }
+        let says_so = known
+            .said
+            .get(&node)
+            .is_some_and(|(_, leads)| leads.get(&partition).is_some_and(|said| *said >= term));
+        if says_so {
+            known.doubts.remove(&(node, partition));
+            return false;
+        }
+        let (since, asked) = known.doubts.entry((node, partition)).or_insert((now, now));
+        if now.saturating_duration_since(*asked) > SILENCE / 2 {
+            // It wasn't in question meanwhile: another led.
+            *since = now;
+        }
+        *asked = now;
+        now.saturating_duration_since(*since) >= SILENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: NodeId = NodeId(7);
+    const GROUP: PartitionId = PartitionId(3);
+
+    #[test]
+    fn a_node_that_is_gone_leads_nothing_until_it_is_there_again() {
+        let presence = Presence::default();
+        let now = Instant::now();
+        presence.heard(NODE, [(GROUP, Term(2))].into_iter(), now);
+        assert!(!presence.leads_no_more(NODE, GROUP, Term(2), now));
+        assert!(presence.set(NODE, false), "it is news");
+        assert!(!presence.set(NODE, false), "it is none");
+        assert!(presence.is_gone(NODE));
+        assert!(presence.leads_no_more(NODE, GROUP, Term(2), now));
+        assert!(presence.set(NODE, true));
+        assert!(!presence.leads_no_more(NODE, GROUP, Term(2), now));
+    }
+
+    #[test]
+    fn a_node_that_does_not_say_that_it_leads_is_doubted_after_a_while() {
+        let presence = Presence::default();
+        let begin = Instant::now();
+        presence.heard(NODE, [(GROUP, Term(2))].into_iter(), begin);
+        assert!(!presence.leads_no_more(NODE, GROUP, Term(3), begin), "it may be about to");
+        assert!(!presence.leads_no_more(NODE, GROUP, Term(3), begin + SILENCE / 2));
+        assert!(presence.leads_no_more(NODE, GROUP, Term(3), begin + SILENCE));
+        presence.heard(NODE, [(GROUP, Term(3))].into_iter(), begin + SILENCE);
+        assert!(!presence.leads_no_more(NODE, GROUP, Term(3), begin + SILENCE));
+        assert!(
+            !presence.leads_no_more(NODE, GROUP, Term(4), begin + SILENCE),
+            "doubts begin anew"
+        );
+    }
+}

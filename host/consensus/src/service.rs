@@ -1,0 +1,298 @@
+//! What runs on consensus's thread: it passes on what is proposed, asked and
+//! received, and looks after the groups.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use openraft::{
+    ReadPolicy, ServerState,
+    errors::ClientWriteError,
+    raft::{ClientWriteResult, TransferLeaderRequest},
+};
+use stead_model::{LogIndex, LogPosition, NodeId, PartitionId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    MembersError, Proposal, ProposalError,
+    carrier::{Carrier, Lane},
+    electing::{self, View},
+    groups::Told,
+    member::{Looked, Member},
+    network::Network,
+    presence::Presence,
+    types::{Committed, Group, log_index, raft_index},
+    wire::{self, Message, Reply, Request},
+};
+
+/// How often the groups are looked after.
+const LOOK: Duration = Duration::from_millis(40);
+/// How often a node says which groups it leads.
+const LEADS: Duration = Duration::from_millis(250);
+
+/// What the service is told to do.
+pub(crate) enum Task {
+    Propose(Proposal),
+    /// A message of another node, and where the answer goes.
+    Serve(NodeId, Vec<u8>, oneshot::Sender<Vec<u8>>),
+    /// A store is durable up to here.
+    Checkpointed(PartitionId, LogPosition),
+    /// Whether a node is there.
+    Presence(NodeId, bool),
+    /// Whether this node still leads, asked of a quorum.
+    Confirm(PartitionId, Box<dyn FnOnce(bool) + Send>),
+    /// The first members of a group.
+    Begin(PartitionId, BTreeSet<NodeId>, oneshot::Sender<Result<(), MembersError>>),
+    /// Leadership is to go to another.
+    Transfer(PartitionId, NodeId),
+}
+
+/// The groups of a node.
+pub(crate) struct Service {
+    pub(crate) node: NodeId,
+    pub(crate) members: Vec<Arc<Member>>,
+    pub(crate) carrier: Option<Arc<dyn Carrier>>,
+    pub(crate) presence: Arc<Presence>,
+}
+
+impl Service {
+    /// Runs until it is told to stop.
+    pub(crate) async fn run(
+        &self,
+        mut tasks: mpsc::UnboundedReceiver<Task>,
+        mut stopped: oneshot::Receiver<()>,
+    ) {
+        let mut looked: Vec<Looked> = self.members.iter().map(|_| Looked::default()).collect();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut said = Instant::now();
+        loop {
+            tokio::select! {
+                Some(task) = tasks.recv() => {
+                    let urgent = matches!(task, Task::Presence(..));
+                    self.take(task).await;
+                    if urgent {
+                        look.reset_immediately();
+                    }
+                }
+                _ = look.tick(), if self.carrier.is_some() => {
+                    self.look_after(&mut looked).await;
+                    if said.elapsed() >= LEADS {
+                        said = Instant::now();
+                        self.say_what_it_leads();
+                    }
+                }
+                _ = &mut stopped => return,
+            }
+        }
+    }
+
+    fn member(&self, partition: PartitionId) -> Option<&Arc<Member>> {
+        self.members.get(usize::from(partition.get()))
+    }
+
+    fn network(&self, partition: PartitionId) -> Network {
+        Network { partition, carrier: self.carrier.clone() }
+    }
+
+    async fn take(&self, task: Task) {
+        match task {
+            Task::Propose(proposal) => match self.member(proposal.partition) {
+                Some(member) => propose(member, proposal).await,
+                None => (proposal.done)(Err(ProposalError::NotLeader { leader: None })),
+            },
+            Task::Serve(from, message, answer) => self.serve(from, &message, answer),
+            Task::Checkpointed(partition, through) => {
+                if let Some(member) = self.member(partition) {
+                    release(member, through).await;
+                }
+            }
+            Task::Presence(node, there) => {
+                if self.presence.set(node, there) {
+                    tracing::info!(node = %node.short(), there, "a node's presence has changed");
+                }
+            }
+            Task::Confirm(partition, done) => match self.member(partition).cloned() {
+                Some(member) => drop(tokio::spawn(async move {
+                    let read = member.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+                    done(read.is_ok());
+                })),
+                None => done(false),
+            },
+            Task::Begin(partition, members, answer) => {
+                let begun = match self.member(partition) {
+                    Some(member) => member
+                        .raft
+                        .initialize(members)
+                        .await
+                        .map_err(|error| MembersError { partition, why: error.to_string() }),
+                    None => {
+                        Err(MembersError { partition, why: "there is no such partition".into() })
+                    }
+                };
+                let _ = answer.send(begun);
+            }
+            Task::Transfer(partition, to) => {
+                if let Some(member) = self.member(partition) {
+                    let _ = member.raft.trigger().transfer_leader(to).await;
+                }
+            }
+        }
+    }
+
+    /// Answers a message. What it asks of a group is handed to the group here, in
+    /// the order of the messages.
+    fn serve(&self, from: NodeId, message: &[u8], answer: oneshot::Sender<Vec<u8>>) {
+        let say = |answer: oneshot::Sender<Vec<u8>>, reply: &Reply| {
+            // Whoever asked may have gone.
+            let _ = answer.send(wire::encode(reply));
+        };
+        let (partition, request) = match wire::decode(message) {
+            Ok(Message::To(partition, request)) => (PartitionId(partition), request),
+            Ok(Message::Leads(leads)) => {
+                let leads =
+                    leads.into_iter().map(|(p, term)| (PartitionId(p), stead_model::Term(term)));
+                self.presence.heard(from, leads, Instant::now());
+                return say(answer, &Reply::Heard);
+            }
+            Err(error) => {
+                tracing::warn!(from = %from.short(), %error, "a message was refused");
+                return say(answer, &Reply::Failed(error.to_string()));
+            }
+        };
+        let Some(member) = self.member(partition).cloned() else {
+            return say(answer, &Reply::Failed(format!("there is no partition {partition} here")));
+        };
+        let (node, presence) = (self.node, Arc::clone(&self.presence));
+        tokio::spawn(async move {
+            let reply = answer_of(&member, node, &presence, request).await;
+            say(answer, &reply.unwrap_or_else(Reply::Failed));
+        });
+    }
+
+    /// Has groups elect that nobody leads, and followers hear what is committed
+    /// when there is nothing more to tell them of it.
+    async fn look_after(&self, looked: &mut [Looked]) {
+        let now = Instant::now();
+        for (member, looked) in self.members.iter().zip(looked) {
+            let view = View::of(member);
+            let partition = member.log.partition();
+            if looked.standing.is_due(&view, partition, self.node, &self.presence, now) {
+                let (member, network, node) =
+                    (Arc::clone(member), self.network(partition), self.node);
+                tokio::spawn(async move { electing::stand(&member, &view, &network, node).await });
+                continue;
+            }
+            if view.state != ServerState::Leader {
+                continue;
+            }
+            let committed = member.log.state().committed;
+            if committed == looked.committed && committed != looked.spread {
+                looked.spread = committed;
+                let _ = member.raft.trigger().heartbeat().await;
+            }
+            looked.committed = committed;
+        }
+    }
+
+    /// Tells every node that has a part in any group what this node leads.
+    fn say_what_it_leads(&self) {
+        let Some(carrier) = &self.carrier else { return };
+        let mut nodes = BTreeSet::new();
+        let mut leads = Vec::new();
+        for member in &self.members {
+            let view = View::of(member);
+            nodes.extend(view.members.nodes().map(|(node, _)| *node));
+            if view.state == ServerState::Leader {
+                leads.push((member.log.partition().get(), view.term.get()));
+            }
+        }
+        nodes.remove(&self.node);
+        let message = wire::encode(&Message::Leads(leads));
+        for node in nodes {
+            let said = carrier.carry(node, Lane::Control, message.clone(), LEADS * 4);
+            // Who can't be reached hears it another time.
+            tokio::spawn(async move { drop(said.await) });
+        }
+    }
+}
+
+async fn answer_of(
+    member: &Member,
+    node: NodeId,
+    presence: &Presence,
+    request: Request,
+) -> Result<Reply, String> {
+    let partition = member.log.partition();
+    match request {
+        Request::Append { vote, before, entries, committed } => {
+            let request = wire::read_append(partition, vote, before, &entries, committed)
+                .map_err(|error| error.to_string())?;
+            let appended = member.raft.append_entries(request).await;
+            appended.map(wire::appended).map_err(|error| error.to_string())
+        }
+        Request::Vote { vote, last, transfer } => {
+            // A leader's lease stands in the way of a vote only as long as this
+            // node has no reason to think that it is gone. Nothing is read by
+            // leases.
+            let leaderless =
+                View::of(member).is_leaderless(partition, node, presence, Instant::now());
+            let request = openraft::raft::VoteRequest {
+                vote: vote.into(),
+                last_log_id: last.into(),
+                leadership_transfer: transfer || leaderless,
+            };
+            let voted = member.raft.vote(request).await;
+            voted.map(|voted| wire::voted(&voted)).map_err(|error| error.to_string())
+        }
+        Request::WouldVote { last } => {
+            let would = electing::would_vote(member, last.into(), node, presence, Instant::now());
+            Ok(Reply::WouldVote(would))
+        }
+        Request::TransferLeader { from, to, last } => {
+            let request = TransferLeaderRequest::new(from.into(), NodeId(to), last.into());
+            let answer = member.raft.handle_transfer_leader(request).await;
+            match answer {
+                Ok(Ok(())) => Ok(Reply::Transferring),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+    }
+}
+
+async fn propose(member: &Member, proposal: Proposal) {
+    let Proposal { term, batch, done, .. } = proposal;
+    let told = Told::new(move |result: Option<ClientWriteResult<Group>>| {
+        done(match result {
+            Some(Ok(response)) => Ok(log_index(response.log_id.index)),
+            Some(Err(error)) => Err(refusal(&error)),
+            None => Err(ProposalError::Stopped("it was stopped or has failed".into())),
+        });
+    });
+    let write = member.raft.write(batch).with_leader(Committed::new(term.get())).responder(told);
+    // What can't be handed over is dropped, which tells.
+    let _ = write.await;
+}
+
+fn refusal(error: &ClientWriteError<Group>) -> ProposalError {
+    let leader = match error {
+        ClientWriteError::ForwardToLeader(forward) => forward.leader_id,
+        _ => None,
+    };
+    ProposalError::NotLeader { leader }
+}
+
+/// The log up to a checkpoint is not needed here any more.
+async fn release(member: &Member, through: LogPosition) {
+    if through.index == LogIndex(0) {
+        return;
+    }
+    // A group that has stopped needs nothing.
+    let trigger = member.raft.trigger();
+    if trigger.snapshot().await.is_ok() {
+        let _ = trigger.purge_log(raft_index(through.index)).await;
+    }
+}
