@@ -33,6 +33,8 @@ pub enum Lane {
     Control,
     /// Entries.
     Log,
+    /// Stores on their way to a replica that is far behind.
+    Bulk,
 }
 
 /// Carries messages to other nodes, and their answers back.

@@ -13,7 +13,7 @@ use stead_journal::{
     RecoveryReport, StoreReader,
 };
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::{
     ConsensusError, MembersError, ProposalError, adopt,
@@ -24,6 +24,7 @@ use crate::{
     member::Member,
     network::Network,
     presence::Presence,
+    receiving::Incoming,
     service::{Service, Task},
     types::{Batch, Group},
 };
@@ -418,7 +419,8 @@ async fn start(
                 move |leadership| hub.leadership(partition, leadership),
             ));
         }
-        members.push(Arc::new(Member { raft, log }));
+        let (incoming, installing) = (Incoming::default(), RwLock::default());
+        members.push(Arc::new(Member { raft, log, incoming, installing }));
     }
     if carrier.is_some() {
         return Ok(members);

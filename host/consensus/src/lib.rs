@@ -19,6 +19,8 @@ mod machine;
 mod member;
 mod network;
 mod presence;
+mod receiving;
+mod sending;
 mod service;
 mod types;
 mod wire;

@@ -1,41 +1,42 @@
 //! The journal as a group's state machine: what is committed is handed over to
 //! the partition's store.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use futures::{Stream, StreamExt};
 use openraft::{
     OptionalSend, RaftSnapshotBuilder,
     storage::{EntryResponder, RaftStateMachine, Snapshot, SnapshotMeta},
 };
-use stead_journal::PartitionLog;
-use stead_model::{LogPosition, PartitionId};
+use stead_journal::{PartitionLog, Received, StoreExport, StoredMembers};
+use stead_model::LogPosition;
 
 use crate::{
     encoding,
+    error::io as io_error,
     types::{Committed, Group, LogId, StoredMembership, log_id},
 };
 use openraft::impls::EmptyNode;
 use stead_model::NodeId;
 
-/// A partition's store, as it is made durable from time to time: openraft's
-/// snapshot. What it holds is read when it is sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Checkpoint {
-    pub(crate) partition: PartitionId,
-    /// It holds all up to this entry, and maybe more.
-    pub(crate) position: LogPosition,
+/// A partition's store as a whole: openraft's snapshot.
+#[derive(Debug)]
+pub(crate) enum Whole {
+    /// This node's, to be sent.
+    Here(Arc<StoreExport>),
+    /// Another node's, to take the place of this one's.
+    Received(Received),
 }
 
-type CheckpointSnapshot = Snapshot<Committed, NodeId, EmptyNode, Checkpoint>;
+pub(crate) type WholeSnapshot = Snapshot<Committed, NodeId, EmptyNode, Whole>;
 
 /// A partition's store.
 #[derive(Clone)]
 pub(crate) struct Machine(pub(crate) PartitionLog);
 
 impl Machine {
-    fn members(&self) -> io::Result<StoredMembership> {
-        let Some(stored) = self.0.members() else { return Ok(StoredMembership::default()) };
+    fn membership(&self, stored: Option<&StoredMembers>) -> io::Result<StoredMembership> {
+        let Some(stored) = stored else { return Ok(StoredMembership::default()) };
         let members = encoding::read_members(&stored.members).ok_or_else(|| {
             let what = format!("the members of partition {} make no sense", self.0.partition());
             io::Error::new(io::ErrorKind::InvalidData, what)
@@ -43,24 +44,26 @@ impl Machine {
         Ok(StoredMembership::new(log_id(stored.position), members))
     }
 
-    fn checkpoint(&self) -> io::Result<Option<CheckpointSnapshot>> {
-        let position = self.0.checkpointed();
-        let last_log_id = log_id(position);
-        if last_log_id.is_none() {
+    /// The store as it is now; `None` if nothing was ever applied.
+    fn whole(&self) -> io::Result<Option<WholeSnapshot>> {
+        if self.0.applied() == LogPosition::default() {
             return Ok(None);
         }
-        let meta = SnapshotMeta { last_log_id, last_membership: self.members()? };
-        let snapshot = Checkpoint { partition: self.0.partition(), position };
-        Ok(Some(Snapshot { meta, snapshot }))
+        let export = self.0.reader().export().map_err(io_error)?;
+        let last_log_id = log_id(export.position());
+        let last_membership = self.membership(export.members())?;
+        let meta = SnapshotMeta { last_log_id, last_membership };
+        Ok(Some(Snapshot { meta, snapshot: Whole::Here(Arc::new(export)) }))
     }
 }
 
 impl RaftStateMachine<Group> for Machine {
-    type SnapshotData = Checkpoint;
+    type SnapshotData = Whole;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        Ok((log_id(self.0.applied()), self.members()?))
+        let members = self.membership(self.0.members().as_ref())?;
+        Ok((log_id(self.0.applied()), members))
     }
 
     async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
@@ -90,29 +93,32 @@ impl RaftStateMachine<Group> for Machine {
     async fn install_snapshot(
         &mut self,
         _meta: &SnapshotMeta<Committed, NodeId, EmptyNode>,
-        snapshot: Checkpoint,
+        snapshot: Whole,
     ) -> Result<(), io::Error> {
-        // When the group starts, openraft installs the snapshot that it finds if
-        // it is ahead of what is applied. A store is never behind its own
-        // checkpoint.
-        if self.0.applied() >= snapshot.position {
-            return Ok(());
+        match snapshot {
+            // When the group starts, openraft installs the snapshot that it finds.
+            Whole::Here(export) if export.position() <= self.0.applied() => Ok(()),
+            Whole::Here(export) => {
+                Err(io::Error::other(format!("{export:?} is ahead of the store that it is of")))
+            }
+            Whole::Received(received) => {
+                let log = self.0.clone();
+                let replace = move || log.replace(&received);
+                let replaced = tokio::task::spawn_blocking(replace).await;
+                replaced.map_err(io::Error::other)?.map_err(io_error)
+            }
         }
-        Err(io::Error::other(format!(
-            "the store of partition {} is behind its own checkpoint",
-            snapshot.partition
-        )))
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<CheckpointSnapshot>, io::Error> {
-        self.checkpoint()
+    async fn get_current_snapshot(&mut self) -> Result<Option<WholeSnapshot>, io::Error> {
+        self.whole()
     }
 }
 
 impl RaftSnapshotBuilder<Group> for Machine {
-    type SnapshotData = Checkpoint;
+    type SnapshotData = Whole;
 
-    async fn build_snapshot(&mut self) -> Result<CheckpointSnapshot, io::Error> {
-        self.checkpoint()?.ok_or_else(|| io::Error::other("nothing is durable in the store yet"))
+    async fn build_snapshot(&mut self) -> Result<WholeSnapshot, io::Error> {
+        self.whole()?.ok_or_else(|| io::Error::other("nothing is in the store yet"))
     }
 }

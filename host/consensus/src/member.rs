@@ -4,11 +4,17 @@ use openraft::Raft;
 use stead_journal::PartitionLog;
 use stead_model::LogIndex;
 
-use crate::{electing::Standing, machine::Machine, types::Group};
+use tokio::sync::RwLock;
+
+use crate::{electing::Standing, machine::Machine, receiving::Incoming, types::Group};
 
 pub(crate) struct Member {
     pub(crate) raft: Raft<Group, Machine>,
     pub(crate) log: PartitionLog,
+    /// A store that comes from another node.
+    pub(crate) incoming: Incoming,
+    /// Held while it is put in place.
+    pub(crate) installing: RwLock<()>,
 }
 
 /// What the node's service remembers of a group between looks.

@@ -16,14 +16,14 @@ use openraft::{
         AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
         TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
-    storage::Snapshot,
 };
 use stead_model::{NodeId, PartitionId};
 
 use crate::{
     carrier::{Carrier, CarrierError, Lane},
-    machine::Checkpoint,
-    types::{Committed, Group, LogId, Vote},
+    machine::{Whole, WholeSnapshot},
+    sending,
+    types::{Group, LogId, Vote},
     wire::{self, Message, Reply, Request, WireError},
 };
 use openraft::entry::RaftEntry;
@@ -124,7 +124,7 @@ impl Way {
 }
 
 impl RaftNetworkV2<Group> for Way {
-    type SnapshotData = Checkpoint;
+    type SnapshotData = Whole;
 
     async fn append_entries(
         &mut self,
@@ -209,13 +209,12 @@ impl RaftNetworkV2<Group> for Way {
 
     async fn full_snapshot(
         &mut self,
-        _vote: Vote,
-        _snapshot: Snapshot<Committed, NodeId, EmptyNode, Checkpoint>,
-        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        vote: Vote,
+        snapshot: WholeSnapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Group>, StreamingError<Group>> {
-        let error = AnyError::error("stores are not streamed yet");
-        Err(StreamingError::Unreachable(Unreachable::new(&error)))
+        sending::send(self, &vote, snapshot, cancel).await
     }
 
     async fn transfer_leader(

@@ -167,7 +167,7 @@ impl Service {
         };
         let (node, presence) = (self.node, Arc::clone(&self.presence));
         tokio::spawn(async move {
-            let reply = answer_of(&member, node, &presence, request).await;
+            let reply = answer_of(&member, (from, node), &presence, request).await;
             say(answer, &reply.unwrap_or_else(Reply::Failed));
         });
     }
@@ -221,7 +221,7 @@ impl Service {
 
 async fn answer_of(
     member: &Member,
-    node: NodeId,
+    (from, node): (NodeId, NodeId),
     presence: &Presence,
     request: Request,
 ) -> Result<Reply, String> {
@@ -230,6 +230,7 @@ async fn answer_of(
         Request::Append { vote, before, entries, committed } => {
             let request = wire::read_append(partition, vote, before, &entries, committed)
                 .map_err(|error| error.to_string())?;
+            let _not_installing = member.installing.read().await;
             let appended = member.raft.append_entries(request).await;
             appended.map(wire::appended).map_err(|error| error.to_string())
         }
@@ -251,8 +252,14 @@ async fn answer_of(
             let would = electing::would_vote(member, last.into(), node, presence, Instant::now());
             Ok(Reply::WouldVote(would))
         }
-        Request::TransferLeader { from, to, last } => {
-            let request = TransferLeaderRequest::new(from.into(), NodeId(to), last.into());
+        Request::StoreChunk { id, nth, rows } => {
+            member.incoming.chunk(&member.log, from, (id, nth), rows.0).await
+        }
+        Request::StoreEnd { id, vote, last, members_at, members } => {
+            member.incoming.end(member, (from, id), vote, last, (members_at, &members)).await
+        }
+        Request::TransferLeader { from: leader, to, last } => {
+            let request = TransferLeaderRequest::new(leader.into(), NodeId(to), last.into());
             let answer = member.raft.handle_transfer_leader(request).await;
             match answer {
                 Ok(Ok(())) => Ok(Reply::Transferring),

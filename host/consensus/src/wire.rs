@@ -53,7 +53,7 @@ pub(crate) enum Request {
     Append {
         vote: WireVote,
         before: WirePosition,
-        entries: Vec<WireEntry>,
+        entries: Vec<WireBytes>,
         committed: WirePosition,
     },
     Vote {
@@ -70,11 +70,25 @@ pub(crate) enum Request {
         to: u128,
         last: WirePosition,
     },
+    /// A chunk of a store; the first begins it.
+    StoreChunk {
+        id: u64,
+        nth: u64,
+        rows: WireBytes,
+    },
+    /// All chunks of a store were sent; it is to take the place of the replica's.
+    StoreEnd {
+        id: u64,
+        vote: WireVote,
+        last: WirePosition,
+        members_at: WirePosition,
+        members: WireBytes,
+    },
 }
 
-/// An entry, as the journal encodes it.
+/// Bytes: an entry as the journal encodes it, rows, members.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct WireEntry(#[serde(with = "bytes")] Vec<u8>);
+pub(crate) struct WireBytes(#[serde(with = "bytes")] pub(crate) Vec<u8>);
 
 /// What a group answers. Only ever add kinds at the end.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +108,10 @@ pub(crate) enum Reply {
     Heard,
     /// It could not be done.
     Failed(String),
+    /// A chunk was taken.
+    StoreTaken,
+    /// The store is in place, or was not needed any more.
+    StoreInPlace(WireVote),
 }
 
 mod bytes {
@@ -172,7 +190,7 @@ impl From<WirePosition> for Option<LogId> {
 }
 
 pub(crate) fn append(request: &AppendEntriesRequest<Group>) -> Request {
-    let entries = request.entries.iter().map(|e| WireEntry(encode_entry(&e.entry))).collect();
+    let entries = request.entries.iter().map(|e| WireBytes(encode_entry(&e.entry))).collect();
     Request::Append {
         vote: (&request.vote).into(),
         before: request.prev_log_id.as_ref().into(),
@@ -187,7 +205,7 @@ pub(crate) fn read_append(
     partition: PartitionId,
     vote: WireVote,
     before: WirePosition,
-    entries: &[WireEntry],
+    entries: &[WireBytes],
     committed: WirePosition,
 ) -> Result<AppendEntriesRequest<Group>, WireError> {
     if entries.len() > ENTRIES_MAX {
@@ -275,10 +293,10 @@ mod tests {
         let append = Request::Append {
             vote,
             before: at(1, 4),
-            entries: vec![WireEntry(vec![9, 8])],
+            entries: vec![WireBytes(vec![9, 8])],
             committed: at(1, 3),
         };
-        let cases: [(Message, &[u8]); 5] = [
+        let cases: [(Message, &[u8]); 7] = [
             (Message::To(300, append), &[0, 172, 2, 0, 172, 2, 2, 1, 1, 4, 1, 2, 9, 8, 1, 3]),
             (
                 Message::To(1, Request::Vote { vote, last: at(1, 4), transfer: true }),
@@ -290,13 +308,30 @@ mod tests {
                 &[0, 1, 3, 172, 2, 2, 1, 7, 1, 4],
             ),
             (Message::Leads(vec![(1, 2)]), &[1, 1, 1, 2]),
+            (
+                Message::To(1, Request::StoreChunk { id: 5, nth: 6, rows: WireBytes(vec![9]) }),
+                &[0, 1, 4, 5, 6, 1, 9],
+            ),
+            (
+                Message::To(
+                    1,
+                    Request::StoreEnd {
+                        id: 5,
+                        vote,
+                        last: at(1, 4),
+                        members_at: at(1, 1),
+                        members: WireBytes(vec![7]),
+                    },
+                ),
+                &[0, 1, 5, 5, 172, 2, 2, 1, 1, 4, 1, 1, 1, 7],
+            ),
         ];
         for (message, bytes) in cases {
             assert_eq!(encode(&message), bytes, "{message:?}");
             let read: Message = decode(bytes).expect("a message");
             assert_eq!(format!("{read:?}"), format!("{message:?}"));
         }
-        let replies: [(Reply, &[u8]); 9] = [
+        let replies: [(Reply, &[u8]); 11] = [
             (Reply::Appended, &[0]),
             (Reply::AppendedTo(at(1, 4)), &[1, 1, 4]),
             (Reply::Conflict, &[2]),
@@ -306,6 +341,8 @@ mod tests {
             (Reply::Transferring, &[6]),
             (Reply::Heard, &[7]),
             (Reply::Failed("no".into()), &[8, 2, b'n', b'o']),
+            (Reply::StoreTaken, &[9]),
+            (Reply::StoreInPlace(vote), &[10, 172, 2, 2, 1]),
         ];
         for (reply, bytes) in replies {
             assert_eq!(encode(&reply), bytes, "{reply:?}");
@@ -320,7 +357,7 @@ mod tests {
         assert!(decode::<Message>(&[1, 1, 1, 2, 0]).is_err());
         // A length that isn't there takes no memory.
         assert!(decode::<Message>(&[1, 0xff, 0xff, 0xff, 0xff, 0x0f]).is_err());
-        let stray = [WireEntry(vec![1, 2, 3])];
+        let stray = [WireBytes(vec![1, 2, 3])];
         let at = WirePosition { term: 0, index: 0 };
         let vote = WireVote { term: 1, node: 1, committed: true };
         assert!(read_append(PartitionId(0), vote, at, &stray, at).is_err());

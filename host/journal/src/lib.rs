@@ -27,6 +27,7 @@ pub use journal::{Journal, JournalStatus, LogState, PartitionLog, RecoveryReport
 pub use log::Done;
 pub use options::{Identity, JournalEvents, JournalOptions};
 pub use store::{
-    EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent, StoredMembers,
+    EntityRecord, Received, Receiving, RecordedReply, SnapshotView, StoreExport, StoreReader,
+    StoredEvent, StoredMembers,
 };
 pub use travel::{EntryError, decode_entry, encode_entry};

@@ -22,7 +22,7 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, EntryError> {
     match record::decode_unnumbered(bytes) {
         Ok(Record::Entry(entry)) => Ok(entry),
-        Ok(Record::Truncation(..) | Record::Vote(..) | Record::Commits(_)) => {
+        Ok(Record::Truncation(..) | Record::Vote(..) | Record::Commits(_) | Record::Begin(..)) => {
             Err(EntryError("it is another kind of record".into()))
         }
         Err(flaw) => Err(EntryError(flaw.to_string())),

@@ -198,6 +198,7 @@ fn the_other_records_of_the_log() {
             record::truncation(partition, after),
             Record::Truncation(partition, after),
         ),
+        ("log-record-begin", record::begin(partition, after), Record::Begin(partition, after)),
         (
             "log-record-vote",
             record::vote(partition, b"vote"),

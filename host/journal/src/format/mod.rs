@@ -49,6 +49,8 @@ pub(crate) enum Kind {
     Purge = 16,
     Sums = 17,
     Members = 18,
+    /// Rows on their way to another node; never on disk.
+    Rows = 19,
 }
 
 fn checksum(kind: Kind, key: &[u8], rest: &[u8]) -> u32 {

@@ -21,6 +21,8 @@ enum Stored<'a> {
     Vote(u16, #[serde(borrow)] Bytes<'a>),
     /// Partitions, and how far each is committed.
     Commits(Vec<(u16, u64)>),
+    /// Partition, and term and index of the entry that it goes on after.
+    Begin(u16, u64, u64),
 }
 
 /// What one record of the log says.
@@ -34,6 +36,8 @@ pub(crate) enum Record {
     Vote(PartitionId, Vec<u8>),
     /// How far partitions were known to be committed when it was written.
     Commits(Vec<(PartitionId, LogIndex)>),
+    /// A partition goes on after an entry that came otherwise, in a store.
+    Begin(PartitionId, LogPosition),
 }
 
 /// Encodes an entry, before it is known which number its record gets;
@@ -56,6 +60,11 @@ pub(crate) fn vote(partition: PartitionId, vote: &[u8]) -> Vec<u8> {
 pub(crate) fn commits(commits: impl Iterator<Item = (PartitionId, LogIndex)>) -> Vec<u8> {
     let commits = commits.map(|(partition, index)| (partition.get(), index.get()));
     seal_unnumbered(&Stored::Commits(commits.collect()))
+}
+
+/// Encodes where a partition goes on.
+pub(crate) fn begin(partition: PartitionId, after: LogPosition) -> Vec<u8> {
+    seal_unnumbered(&Stored::Begin(partition.get(), after.term.get(), after.index.get()))
 }
 
 fn seal_unnumbered(record: &Stored<'_>) -> Vec<u8> {
@@ -83,6 +92,10 @@ fn decode_under(record: &[u8], key: &[u8]) -> Result<Record, Flaw> {
         Stored::Truncation(partition, term, index) => {
             let after = LogPosition { term: Term(term), index: LogIndex(index) };
             Record::Truncation(PartitionId(partition), after)
+        }
+        Stored::Begin(partition, term, index) => {
+            let after = LogPosition { term: Term(term), index: LogIndex(index) };
+            Record::Begin(PartitionId(partition), after)
         }
         Stored::Vote(partition, vote) => Record::Vote(PartitionId(partition), vote.0.to_vec()),
         Stored::Commits(commits) => Record::Commits(

@@ -25,7 +25,7 @@ use crate::{
     log::{Applies, Log},
     options::{Identity, JournalEvents, JournalOptions},
     space::Space,
-    store::{Store, StoreReader},
+    store::{Receiving, Store, StoreReader},
 };
 
 /// The node's journal. Cheap to clone; all clones are the same journal.
@@ -46,6 +46,7 @@ struct Inner {
     applying: Arc<Applying>,
     checkpoints: Mutex<Option<Checkpoints>>,
     stores: Arc<[Arc<Store>]>,
+    events: Arc<dyn JournalEvents>,
     identity: Identity,
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
@@ -115,7 +116,7 @@ impl Journal {
         let checkpoints = Checkpoints::start(
             Arc::clone(&stores),
             Arc::clone(&log),
-            events,
+            Arc::clone(&events),
             Arc::clone(&space),
             &options,
         )
@@ -125,6 +126,7 @@ impl Journal {
             applying,
             checkpoints: Mutex::new(Some(checkpoints)),
             stores,
+            events,
             identity,
             disk,
             space,
@@ -176,6 +178,17 @@ impl Journal {
     #[must_use]
     pub fn node(&self) -> NodeId {
         NodeId(self.0.identity.node)
+    }
+
+    /// Begins to receive a partition's store from another node. One at a time for
+    /// a partition.
+    ///
+    /// # Errors
+    /// If there is no room, or the disk fails.
+    pub fn receive(&self, partition: PartitionId) -> Result<Receiving, JournalError> {
+        let inner = &self.0;
+        let (disk, space) = (Arc::clone(&inner.disk), Arc::clone(&inner.space));
+        Receiving::begin(disk, partition, inner.identity.clone(), space)
     }
 
     /// How it fares.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use stead_model::{Entry, LogIndex, LogPosition, PartitionId, Term};
 
 use super::Journal;
-use crate::{JournalError, log::Done, store::StoredMembers};
+use crate::{
+    JournalError,
+    log::Done,
+    store::{Received, Receiving, StoreReader, StoredMembers},
+};
 
 /// One partition's log. Cheap to clone.
 ///
@@ -130,6 +134,41 @@ impl PartitionLog {
     /// has made them durable.
     pub fn release(&self, through: LogPosition) {
         self.journal.0.log.release(self.partition, through);
+    }
+
+    /// Puts a store that was received in the place of the partition's own, and has
+    /// the log go on behind it. All of the log before is forgotten. Blocks.
+    ///
+    /// # Errors
+    /// If the log has committed more than the store holds, or as
+    /// [`Self::append`]. The partition is not served any more if it is not known
+    /// what is in place.
+    pub fn replace(&self, received: &Received) -> Result<(), JournalError> {
+        let (partition, position) = (self.partition, received.position());
+        assert_eq!(received.partition, partition, "a store takes the place of its own partition's");
+        let (tell, told) = std::sync::mpsc::channel();
+        let done = Done::new(move |result| {
+            let _ = tell.send(result);
+        });
+        self.journal.0.log.begin(partition, position, done)?;
+        told.recv().unwrap_or(Err(JournalError::Closed))?;
+        self.store(|store| store.replace(position)).unwrap_or(Err(JournalError::Closed))?;
+        self.journal.0.events.applied(partition, position.index);
+        Ok(())
+    }
+
+    /// Reads the store.
+    #[must_use]
+    pub fn reader(&self) -> StoreReader {
+        self.journal.reader(self.partition)
+    }
+
+    /// Begins to receive the partition's store; see [`Journal::receive`].
+    ///
+    /// # Errors
+    /// As [`Journal::receive`].
+    pub fn receive(&self) -> Result<Receiving, JournalError> {
+        self.journal.receive(self.partition)
     }
 
     /// How far the store would be after a crash.

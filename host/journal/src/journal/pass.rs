@@ -86,6 +86,7 @@ impl<'a> Pass<'a> {
         match record {
             Record::Entry(entry) => self.entry(file, place, entry)?,
             Record::Truncation(partition, after) => self.truncation(file, partition, after)?,
+            Record::Begin(partition, after) => self.begin_after(partition, after)?,
             Record::Vote(partition, vote) => {
                 self.known(partition, LogIndex(0))?.vote = Some(vote.into());
             }
@@ -154,6 +155,27 @@ impl<'a> Pass<'a> {
         known.pending.retain(|entry| entry.index <= after.index);
         known.runs.cut(after.index);
         Ok(())
+    }
+
+    /// A partition went on after an entry that came in a store, which may not have
+    /// taken the place of the old one yet.
+    fn begin_after(
+        &mut self,
+        partition: PartitionId,
+        after: LogPosition,
+    ) -> Result<(), JournalError> {
+        let store = self.stores.get(usize::from(partition.get()));
+        let known = self.known(partition, after.index)?;
+        known.begins_after = after;
+        known.committed = known.committed.max(after.index);
+        known.gathered.clear();
+        known.pending.clear();
+        known.runs = Runs::default();
+        self.heads.insert(partition, after);
+        match store {
+            Some(store) if store.progress().index < after.index => store.replace(after),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What is committed is applied, if the store lacks it.

@@ -67,6 +67,8 @@ pub(super) fn recover(
     let mut recovered = read_log(disk, options, &identity, &segments, &mut pass)?;
     let (tails, mut report) = pass.finish(&disk.describe(log::directory()))?;
     recovered.tails = tails;
+    store::clear_received(&**disk)
+        .map_err(|error| JournalError::io("clear", &disk.describe(store::directory()), &error))?;
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(Recovery { identity, lock, stores, recovered, report })
 }

@@ -165,6 +165,24 @@ impl Log {
         })
     }
 
+    /// Has a partition go on after an entry that comes in a store.
+    pub(crate) fn begin(
+        &self,
+        partition: PartitionId,
+        after: LogPosition,
+        done: Done,
+    ) -> Result<(), JournalError> {
+        let records = vec![record::begin(partition, after)];
+        self.put(partition, after.index, What::Truncation, records, done, |tail| {
+            if after.index <= tail.committed {
+                let what = format!("up to {} all is committed", tail.committed);
+                return Err(JournalError::Inconsistent { partition, index: after.index, what });
+            }
+            tail.restart(after);
+            Ok(())
+        })
+    }
+
     /// Keeps a partition's vote.
     pub(crate) fn vote(
         &self,

@@ -62,6 +62,7 @@ pub(crate) struct Work {
 pub(crate) enum What {
     /// The first and the last entry.
     Entries(LogIndex, LogIndex),
+    /// A truncation, or another beginning.
     Truncation,
     Vote(Arc<[u8]>),
 }

@@ -117,7 +117,9 @@ impl SegmentReader {
                 Record::Truncation(of, after) if of == partition => {
                     entries.retain(|entry| entry.index <= after.index);
                 }
-                Record::Entry(_)
+                Record::Begin(of, _) if of == partition => entries.clear(),
+                Record::Begin(..)
+                | Record::Entry(_)
                 | Record::Truncation(..)
                 | Record::Vote(..)
                 | Record::Commits(_) => {}

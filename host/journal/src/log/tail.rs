@@ -183,6 +183,27 @@ impl Tail {
         self.begins_after = self.begins_after.max(through);
     }
 
+    /// Nothing stays: the partition goes on after an entry that came otherwise.
+    pub(crate) fn restart(&mut self, after: LogPosition) {
+        let truncations = self.truncations + 1;
+        let mut unwritten = std::mem::take(&mut self.unwritten);
+        // What is under way of the entries before counts for nothing.
+        unwritten.push_back((truncations, LogIndex(0)));
+        *self = Self {
+            begins_after: after,
+            last: after,
+            vote: self.vote.take(),
+            durable: after.index,
+            committed: after.index,
+            handed: after.index,
+            applied: after.index,
+            released: after.index,
+            truncations,
+            unwritten,
+            ..Self::default()
+        };
+    }
+
     /// The term of an entry, if it can be told from memory.
     pub(crate) fn term_of(&self, index: LogIndex) -> Option<Term> {
         if index == self.begins_after.index {

@@ -21,8 +21,11 @@
 //! that make no sense; that is caught and is damage like any other.
 
 mod apply;
+mod export;
 mod file;
+mod import;
 mod reader;
+mod rows;
 mod tables;
 
 use std::{
@@ -36,6 +39,9 @@ use std::{
 use redb::{Builder, Database, Durability, ReadableDatabase};
 use stead_model::{Address, Entry, LogIndex, LogPosition, PartitionId, Term};
 
+pub use export::StoreExport;
+pub(crate) use import::clear as clear_received;
+pub use import::{Received, Receiving};
 pub use reader::{EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent};
 
 use self::{
@@ -170,7 +176,10 @@ fn position_of(state: &StateRow) -> LogPosition {
 }
 
 fn read_members(open: &Open) -> Result<Option<StoredMembers>, Trouble> {
-    let read = open.database().begin_read()?;
+    read_members_in(&open.database().begin_read()?)
+}
+
+fn read_members_in(read: &redb::ReadTransaction) -> Result<Option<StoredMembers>, Trouble> {
     let table = match read.open_table(tables::MEMBERS) {
         Ok(table) => table,
         // It is made when there is something to put in.
@@ -275,16 +284,18 @@ impl Store {
             open.file.save_sums();
         }
         open.file.learned();
-        let row = {
-            let table = open.database().begin_read()?.open_table(tables::STATE)?;
-            table.get(())?.map(|row| row.value().to_vec())
-        };
+        let state = self.state_in(&open.database().begin_read()?)?;
+        Ok((open, state))
+    }
+
+    fn state_in(&self, read: &redb::ReadTransaction) -> Result<StateRow, Trouble> {
+        let table = read.open_table(tables::STATE)?;
+        let row = table.get(())?.map(|row| row.value().to_vec());
         let row = row.ok_or_else(|| Trouble::Damage {
             place: "table state".into(),
             what: "it has no row".into(),
         })?;
-        let state = self.checked_state(&row)?;
-        Ok((open, state))
+        self.checked_state(&row)
     }
 
     /// Makes a store under another name, and gives it its own once it is whole,
@@ -335,6 +346,43 @@ impl Store {
         }
         write.commit()?;
         Ok(state)
+    }
+
+    /// Puts the store that was received in the place of this one. It must be at
+    /// this entry.
+    pub(crate) fn replace(&self, at: LogPosition) -> Result<(), JournalError> {
+        let mut writer = lock(&self.writer);
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        let (open, state) = self.guarded(|| {
+            // Readers keep the old file as long as they need it.
+            drop(self.database_mut().take());
+            let sums = format!("{}.sums", self.path);
+            match self.disk.remove(&sums) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.disk.rename(&import::received_path(self.partition), &self.path)?;
+            self.disk.sync_dir(directory())?;
+            self.open_file()
+        })?;
+        let progress = position_of(&state);
+        if progress != at {
+            let what = format!("it is at entry {progress}, and should be at {at}");
+            return self.guarded(|| Err(Trouble::Damage { place: "its state".into(), what }));
+        }
+        let members = self.guarded(|| read_members(&open))?;
+        *writer = Writer {
+            progress,
+            durable: progress,
+            state: Some(state),
+            members,
+            ..Writer::default()
+        };
+        *self.database_mut() = Some(Arc::new(open));
+        Ok(())
     }
 
     /// Its file, for messages.

@@ -1,7 +1,7 @@
 //! What a committed entry costs through the groups of a node that is alone:
 //! latency of one after the other, and entries per second of many.
 //!
-//!     cargo run --release -p stead-consensus --example throughput -- DIRECTORY [SECONDS]
+//!     cargo run --release -p stead-consensus --example groups -- DIRECTORY [SECONDS]
 
 #![expect(clippy::indexing_slicing, reason = "an example that panics says so")]
 
