@@ -1,0 +1,125 @@
+//! A node that was stopped and goes on: as a target, and as an observer.
+
+use std::time::Duration;
+
+use stead_gossip::{Config, Notice};
+use stead_model::NodeId;
+
+use crate::random::Random;
+use crate::world::{Told, World};
+
+/// Stops node 0 for `pause`, lets it go on, and returns what was told of the others
+/// from then on.
+fn wake_up(seed: u64, count: usize, pause: Duration, config: Config) -> (World, Vec<Told>) {
+    let mut world = World::formed_with(seed, count, config);
+    let mut random = Random::new(seed);
+    world.run_for(random.between(Duration::ZERO, Duration::from_secs(1)));
+    world.pause(0);
+    world.run_for(pause);
+    world.log.clear();
+    world.resume(0);
+    world.run_for(Duration::from_secs(4));
+    let news = world.told(|told| matches!(&told.notice, Notice::Down(id) if id.node != NodeId(1)));
+    (world, news)
+}
+
+#[test]
+fn an_observer_that_was_stopped_spreads_no_false_news() {
+    for (count, seeds) in [(2, 60), (3, 100), (5, 60), (20, 5)] {
+        for seed in 0..seeds {
+            let pause = Duration::from_millis(600 + seed * 137);
+            let (mut world, news) = wake_up(seed, count, pause, Config::default());
+            assert_eq!(news, [], "seed {seed}, {count} nodes, stopped for {pause:?}");
+            let paused = world.told(|told| matches!(told.notice, Notice::Paused { .. }));
+            assert_eq!(paused.len(), 1, "it noticed, once");
+            assert_eq!(paused[0].node, 0);
+            world.run_until_agreed(Duration::from_secs(10));
+        }
+    }
+}
+
+#[test]
+fn short_stops_spread_no_false_news() {
+    for seed in 0..200 {
+        let pause = Duration::from_millis(50 + seed * 3);
+        let (mut world, news) = wake_up(seed, 3, pause, Config::default());
+        assert_eq!(news, [], "seed {seed}, stopped for {pause:?}");
+        world.run_until_agreed(Duration::from_secs(10));
+    }
+}
+
+/// What shows that the tests above can fail: with a core that never notices a pause,
+/// someone is called suspect who only waited.
+#[test]
+fn an_observer_that_does_not_notice_does_spread_false_news() {
+    let blind = Config { pause: Duration::from_secs(3_600), ..Config::default() };
+    let mut accused = [0; 2];
+    for seed in 0..60 {
+        let pause = Duration::from_millis(600 + seed * 137);
+        for (at, config) in [blind.clone(), Config::default()].into_iter().enumerate() {
+            let (world, _) = wake_up(seed, 3, pause, config);
+            accused[at] += world
+                .told(|told| told.node == 0 && matches!(told.notice, Notice::Suspect(_)))
+                .len();
+        }
+    }
+    println!(
+        "accused by one that doesn't notice: {}, by one that does: {}",
+        accused[0], accused[1]
+    );
+    assert!(accused[0] > 0, "the harness must be able to find it");
+    assert_eq!(accused[1], 0);
+}
+
+#[test]
+fn a_node_that_was_stopped_for_long_is_missed_and_comes_back() {
+    for seed in 0..60 {
+        let mut world = World::formed(seed, 4);
+        world.pause(0);
+        world.run_for(Duration::from_secs(5));
+        let downs = world.downs_of(NodeId(1));
+        assert_eq!(downs.len(), 3, "seed {seed}: all miss it");
+        world.log.clear();
+        world.resume(0);
+        let took = world.run_until_agreed(Duration::from_secs(5));
+        assert!(took <= Duration::from_secs(2), "seed {seed}: {took:?}");
+        let renewed = world.told(|told| matches!(told.notice, Notice::Renewed(_)));
+        assert!(!renewed.is_empty() && renewed.iter().all(|told| told.node == 0));
+        let returned =
+            world.told(|told| matches!(&told.notice, Notice::Returned(id) if id.node == NodeId(1)));
+        assert!(returned.len() >= 3, "seed {seed}: all see its new life");
+        assert!(world.own(0).epoch > 1_000);
+    }
+}
+
+#[test]
+fn two_that_were_stopped_together_come_back() {
+    for seed in 0..30 {
+        let mut world = World::formed(seed, 5);
+        world.pause(0);
+        world.pause(1);
+        world.run_for(Duration::from_secs(7));
+        world.log.clear();
+        world.resume(0);
+        world.run_for(Duration::from_millis(seed * 20));
+        world.resume(1);
+        world.run_until_agreed(Duration::from_secs(15));
+        let others =
+            world.told(|told| matches!(&told.notice, Notice::Down(id) if id.node.get() > 2));
+        assert_eq!(others, [], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_whole_cluster_that_was_stopped_goes_on_as_it_was() {
+    for seed in 0..30 {
+        let mut world = World::formed(seed, 5);
+        (0..5).for_each(|node| world.pause(node));
+        world.run_for(Duration::from_secs(30));
+        (0..5).for_each(|node| world.resume(node));
+        world.run_for(Duration::from_secs(10));
+        let downs = world.told(|told| matches!(told.notice, Notice::Down(_)));
+        assert_eq!(downs, [], "seed {seed}");
+        assert!(world.disagreement().is_none());
+    }
+}
