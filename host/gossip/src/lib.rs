@@ -24,6 +24,7 @@ mod counters;
 mod identity;
 mod notice;
 mod packet;
+mod shell;
 
 pub use config::{Config, ConfigError};
 pub use core::{Core, Effect, EnterError, Input, NAMED_MAX};
@@ -31,3 +32,4 @@ pub use counters::{Counters, Dropped};
 pub use identity::{EPOCH_MAX, Identity, IdentityError, ProtocolRange, ZONE_BYTES_MAX, Zone};
 pub use notice::{Health, Member, Notice, Numbered, Snapshot};
 pub use packet::{HEADER_BYTES, HELLO_BYTES, Outdated, Packet, PacketError};
+pub use shell::{AskError, Found, Gossip, GossipError, Heard, Notices, Options};

@@ -1,7 +1,8 @@
-//! Nodes that another room has reason to miss.
+//! Nodes that there is reason to miss, and that are asked out of turn.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stead_model::NodeId;
 
@@ -11,6 +12,7 @@ use crate::identity::Identity;
 #[derive(Debug, Clone)]
 pub(super) struct Hint {
     pub(super) identity: Arc<Identity>,
+    suspicion: Duration,
     answered: bool,
     repeated: bool,
 }
@@ -20,8 +22,8 @@ pub(super) struct Hint {
 pub(super) enum Next {
     /// A packet may have been lost: ask once more.
     Repeat(Arc<Identity>),
-    /// Nothing was heard.
-    Suspect(Arc<Identity>),
+    /// Nothing was heard. It has this long to object.
+    Suspect(Arc<Identity>, Duration),
     /// Something was heard.
     Nothing,
 }
@@ -34,13 +36,15 @@ pub(super) struct Hints {
 }
 
 impl Hints {
-    /// Begins to ask a node. False if it is being asked already.
-    pub(super) fn open(&mut self, identity: Arc<Identity>) -> bool {
-        let node = identity.node;
-        if self.open.contains_key(&node) {
+    /// Begins to ask a node, which is to have `suspicion` to object if it doesn't answer.
+    /// False if it is being asked already; it has the shorter of the two then.
+    pub(super) fn open(&mut self, identity: Arc<Identity>, suspicion: Duration) -> bool {
+        if let Some(hint) = self.open.get_mut(&identity.node) {
+            hint.suspicion = hint.suspicion.min(suspicion);
             return false;
         }
-        self.open.insert(node, Hint { identity, answered: false, repeated: false });
+        let node = identity.node;
+        self.open.insert(node, Hint { identity, suspicion, answered: false, repeated: false });
         true
     }
 
@@ -54,7 +58,7 @@ impl Hints {
     pub(super) fn due(&mut self, node: NodeId) -> Option<(Next, bool)> {
         let hint = self.open.get_mut(&node)?;
         let identity = Arc::clone(&hint.identity);
-        let answered = hint.answered;
+        let (answered, suspicion) = (hint.answered, hint.suspicion);
         let last = std::mem::replace(&mut hint.repeated, true);
         if last {
             self.open.remove(&node);
@@ -62,7 +66,7 @@ impl Hints {
         let next = match (answered, last) {
             (true, _) => Next::Nothing,
             (false, false) => Next::Repeat(identity),
-            (false, true) => Next::Suspect(identity),
+            (false, true) => Next::Suspect(identity, suspicion),
         };
         Some((next, last))
     }

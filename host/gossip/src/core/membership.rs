@@ -17,6 +17,7 @@ impl Core {
     pub(super) fn take_part_in(&mut self, cluster: ClusterId) {
         self.cluster = Some(cluster);
         self.timers.arm(self.now + self.config.retry_period, Timer::Retry);
+        self.timers.arm(self.now + self.config.probe_period, Timer::Watch);
         self.greet_all();
     }
 
@@ -73,10 +74,18 @@ impl Core {
         }
         self.carry_out();
         if self.swim.is_present(sender) {
-            self.hints.heard(sender);
+            self.hear(sender);
             if let Message::ForwardedAck { origin, .. } = &content.header.message {
-                self.hints.heard(origin);
+                self.hear(origin);
             }
+        }
+    }
+
+    /// Notes a sign of life.
+    fn hear(&mut self, identity: &Identity) {
+        self.hints.heard(identity);
+        if let Some(watched) = &mut self.watched {
+            watched.hear(identity);
         }
     }
 
@@ -113,19 +122,28 @@ impl Core {
             return;
         }
         let Some(identity) = self.view.present(node).map(Arc::clone) else { return };
-        if self.hints.open(Arc::clone(&identity)) {
+        if self.ask_out_of_turn(identity, self.config.hint_suspicion) {
             self.counters.hints += 1;
+        }
+    }
+
+    /// Asks a node whether it lives, through others too. False if that is being done.
+    pub(super) fn ask_out_of_turn(&mut self, identity: Arc<Identity>, suspicion: Duration) -> bool {
+        let new = self.hints.open(Arc::clone(&identity), suspicion);
+        if new {
+            let node = identity.node;
             self.probe_now(&identity);
             self.timers.arm(self.now + self.config.hint_wait / 2, Timer::Hint { node });
         }
+        new
     }
 
     pub(super) fn look_for_answer(&mut self, node: NodeId) {
         let Some((next, last)) = self.hints.due(node) else { return };
         match next {
             hints::Next::Repeat(identity) => self.probe_now(&identity),
-            hints::Next::Suspect(identity) => {
-                let result = self.swim.suspect(&identity, self.config.hint_suspicion);
+            hints::Next::Suspect(identity, suspicion) => {
+                let result = self.swim.suspect(&identity, suspicion);
                 self.note(result);
                 let result = self.swim.tell_news();
                 self.note(result);
@@ -151,6 +169,7 @@ impl Core {
         let result = self.swim.excuse_outstanding();
         self.note(result);
         self.hints.clear();
+        self.watched = None;
         let (now, config) = (self.now, &self.config);
         self.timers.postpone(|timer, at| match timer {
             Timer::Foca(foca::Timer::ChangeSuspectToDown { .. }) => at.max(now + config.suspicion),

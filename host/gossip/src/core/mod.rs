@@ -20,6 +20,7 @@ mod membership;
 mod swim;
 mod timers;
 mod view;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,6 +43,7 @@ use hints::Hints;
 use swim::Swim;
 use timers::{Timer, Timers};
 use view::View;
+use watch::Watched;
 
 /// How many addresses to join at are kept, and how many may be asked at once.
 pub const NAMED_MAX: usize = 64;
@@ -131,6 +133,7 @@ pub struct Core {
     named: BTreeMap<SocketAddr, Option<SocketAddr>>,
     asks: Asks,
     hints: Hints,
+    watched: Option<Watched>,
     foreign: Foreign,
     random: Xoshiro256PlusPlus,
     /// When this node last began another life because the others knew a later one.
@@ -178,6 +181,7 @@ impl Core {
             named: BTreeMap::new(),
             asks: Asks::default(),
             hints: Hints::default(),
+            watched: None,
             foreign: Foreign::default(),
             // Another one than foca's, so that what foca draws doesn't change our nonces.
             random: Xoshiro256PlusPlus::seed_from_u64(!seed),
@@ -340,6 +344,8 @@ impl Core {
                 self.reach_out();
             }
             Timer::Ask { nonce } => self.ask_again(nonce),
+            Timer::Watch => self.watch(),
+            Timer::Watched => self.look_at_neighbour(),
             Timer::Hint { node } => self.look_for_answer(node),
             Timer::Farewell => self.say_farewell(),
         }

@@ -77,6 +77,10 @@ impl Swim {
         self.known().find(|member| member.id().gossip == identity.gossip)
     }
 
+    pub(super) fn num_present(&self) -> usize {
+        self.foca.num_members()
+    }
+
     pub(super) fn is_present(&self, identity: &Identity) -> bool {
         self.at_address_of(identity)
             .is_some_and(|member| member.id() == identity && member.state() != State::Down)

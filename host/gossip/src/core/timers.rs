@@ -16,6 +16,10 @@ pub(super) enum Timer {
     Retry,
     /// Ask an address again, or give up.
     Ask { nonce: u64 },
+    /// Ask the neighbour.
+    Watch,
+    /// See whether the neighbour has answered.
+    Watched,
     /// See whether a node that was missed has answered.
     Hint { node: NodeId },
     /// Say once more that this node leaves.

@@ -4,6 +4,7 @@
 //! address is there twice for a while; here it is once, in its latest life.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use foca::State;
@@ -33,6 +34,14 @@ impl View {
     pub(super) fn present(&self, node: NodeId) -> Option<&Arc<Identity>> {
         let (identity, health) = self.nodes.get(&node)?;
         (*health != Health::Down).then_some(identity)
+    }
+
+    /// The next node that is there in the order of ids, which is a ring.
+    pub(super) fn after(&self, node: NodeId) -> Option<&Arc<Identity>> {
+        let after = (Bound::Excluded(node), Bound::Unbounded);
+        let ring = self.nodes.range(after).chain(self.nodes.range(..node));
+        let mut present = ring.filter(|(_, (_, health))| *health != Health::Down);
+        present.next().map(|(_, (identity, _))| identity)
     }
 
     /// Takes over what foca knows, and says what that changed.

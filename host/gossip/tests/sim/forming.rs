@@ -72,5 +72,5 @@ fn an_idle_cluster_says_little() {
     world.run_for(Duration::from_secs(60));
     let each = (world.datagrams - before) as f64 / 60.0 / 3.0;
     println!("{each:.1} datagrams a second and node");
-    assert!(each < 12.0, "{each}");
+    assert!(each < 20.0, "{each}");
 }

@@ -167,6 +167,15 @@ impl World {
         self.input(node, Input::Tick);
     }
 
+    /// The same for a node that looks at its timers first.
+    pub fn resume_timers_first(&mut self, node: usize) {
+        self.nodes[node].paused = false;
+        self.input(node, Input::Tick);
+        for (from, bytes) in std::mem::take(&mut self.nodes[node].backlog) {
+            self.input(node, Input::Datagram { from, bytes: &bytes });
+        }
+    }
+
     pub fn cut(&mut self, from: usize, to: usize) {
         self.cut.insert((from, to));
     }
