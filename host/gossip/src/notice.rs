@@ -106,6 +106,10 @@ pub enum Notice {
         /// What it is, and what to do about it.
         text: String,
     },
+    /// Another process speaks under this node's own id, in a life at least as late: two
+    /// were started with copies of one data directory. **One of them has to stop**, as
+    /// both would vote. Told once a minute.
+    Twin(Arc<Identity>),
     /// This node was stopped, or had no processor, for so long that it can't judge
     /// whom it didn't hear meanwhile.
     Paused {

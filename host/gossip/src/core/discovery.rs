@@ -31,12 +31,11 @@ impl Core {
         if self.phase != Phase::Running {
             return;
         }
-        for address in addresses {
-            if self.named.len() >= NAMED_MAX && !self.named.contains_key(address) {
-                tracing::warn!(%address, "too many addresses to join at, this one is not kept");
-                continue;
-            }
-            self.named.entry(*address).or_insert(None);
+        // They take the place of those before: a name that is looked up again and again
+        // gives other addresses in time.
+        let before = std::mem::take(&mut self.named);
+        for address in addresses.iter().take(NAMED_MAX) {
+            self.named.insert(*address, before.get(address).copied().flatten());
         }
         if self.cluster.is_some() {
             self.greet_all();
@@ -136,7 +135,7 @@ impl Core {
         }
         let mut lost = self.lost();
         let (chosen, _) = lost.partial_shuffle(&mut self.random, self.config.retries);
-        for lost in chosen.to_vec() {
+        for lost in chosen.iter().cloned() {
             match lost {
                 Lost::Gone(identity) => {
                     let result = self.swim.announce(identity);
@@ -157,7 +156,9 @@ impl Core {
             let identity = member.id();
             covered.insert(identity.gossip);
             let elsewhere = self.view.present(identity.node).is_some();
-            if member.state() == State::Down && identity.node != own.node && !elsewhere {
+            // Who was at this node's own address before it is not to be tried there.
+            let own = identity.node == own.node || identity.gossip == own.gossip;
+            if member.state() == State::Down && !own && !elsewhere {
                 lost.push(Lost::Gone(identity.clone()));
             }
         }

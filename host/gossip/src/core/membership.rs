@@ -53,6 +53,10 @@ impl Core {
             self.send(sender.gossip, &Packet::Outdated { cluster, outdated });
             return;
         }
+        let twin = sender.node == self.own.node && sender.epoch >= self.own.epoch;
+        if twin && self.foreign.may_tell(from, self.now) {
+            self.tell(Notice::Twin(Arc::new(sender.clone())));
+        }
         match self.swim.data(body) {
             Ok(()) => {}
             Err(

@@ -172,8 +172,9 @@ impl Gossip {
         Ok(answer.await.map_err(|_| GossipError::Stopped)??)
     }
 
-    /// Names addresses at which nodes of the cluster may be found. They are tried
-    /// until someone of this cluster answers, and again when nobody there is present.
+    /// Names the addresses at which nodes of the cluster may be found, instead of those
+    /// named before. They are tried until someone of this cluster answers, and again when
+    /// nobody there is present.
     ///
     /// # Errors
     /// [`GossipError::TooManyAddresses`] beyond [`NAMED_MAX`], and as [`Self::hint`].

@@ -49,8 +49,9 @@ impl Notices {
                     return Some(Heard::Notice(numbered));
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => {
-                    // The snapshot is published before its notices are sent, so it holds
-                    // all that are lost.
+                    // What is still in the ring is older than the snapshot, which is
+                    // published before its notices are sent: begin at the ring's end.
+                    *heard = heard.resubscribe();
                     let snapshot = self.shared.snapshot();
                     self.seen = self.seen.max(snapshot.sequence);
                     return Some(Heard::Missed(snapshot));

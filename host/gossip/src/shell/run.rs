@@ -104,6 +104,14 @@ impl Drop for Stopped {
     }
 }
 
+/// How the socket was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Socket {
+    Empty,
+    More,
+    Failed,
+}
+
 /// Why the thread woke.
 enum Woken {
     Readable,
@@ -119,17 +127,21 @@ impl Work {
         mut commands: mpsc::Receiver<Command>,
     ) -> io::Result<()> {
         let socket = tokio::net::UdpSocket::from_std(socket)?;
+        let mut state = Socket::Empty;
         while !self.left {
-            let woken = self.wait(&socket, &mut commands).await?;
+            let woken = match state {
+                Socket::Empty | Socket::Failed => self.wait(&socket, &mut commands).await?,
+                Socket::More => self.look(&mut commands),
+            };
             // Whatever woke it: datagrams first, then the time. One that was stopped for
             // a while finds the answers to its questions here before it judges.
-            let failed = self.read();
+            state = self.read();
             match woken {
                 Woken::NobodyLeft => break,
                 Woken::Command(command) => self.command(command),
                 Woken::Readable | Woken::Deadline => {}
             }
-            if failed {
+            if state == Socket::Failed {
                 tokio::time::sleep(REST).await;
             }
             let now = self.now();
@@ -164,12 +176,21 @@ impl Work {
         }
     }
 
+    /// The same while there is more to read: it doesn't wait.
+    fn look(&self, commands: &mut mpsc::Receiver<Command>) -> Woken {
+        match commands.try_recv() {
+            Ok(command) => Woken::Command(command),
+            Err(mpsc::error::TryRecvError::Empty) => Woken::Readable,
+            Err(mpsc::error::TryRecvError::Disconnected) => Woken::NobodyLeft,
+        }
+    }
+
     fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Reads what has come. True if the socket failed.
-    fn read(&mut self) -> bool {
+    /// Reads what has come.
+    fn read(&mut self) -> Socket {
         let mut buffer = [0; BUFFER_BYTES];
         for _ in 0..READS_MAX {
             match self.socket.recv_from(&mut buffer) {
@@ -177,16 +198,16 @@ impl Work {
                     let bytes = buffer.get(..length).unwrap_or_default();
                     self.input(Input::Datagram { from, bytes });
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Socket::Empty,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.receive_failures += 1;
                     tracing::debug!(%error, "reading a datagram failed");
-                    return true;
+                    return Socket::Failed;
                 }
             }
         }
-        false
+        Socket::More
     }
 
     fn command(&mut self, command: Command) {
@@ -258,6 +279,11 @@ impl Work {
                 });
             }
             Notice::Foreign { text, .. } => tracing::warn!("{text}"),
+            Notice::Twin(other) => tracing::error!(
+                "another process, at {}, has this node's id: both were started with copies of one \
+                 data directory; stop one of them and start it with an empty one",
+                other.gossip
+            ),
             Notice::Paused { at_least } => tracing::warn!(
                 milliseconds = at_least.as_millis(),
                 "this node was stopped or had no processor; it judges nobody by that time"

@@ -1,5 +1,6 @@
 //! Asking who is where, before and after a node is in a cluster.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use stead_gossip::{Config, HELLO_BYTES, Input, Notice, Packet};
@@ -145,6 +146,22 @@ fn an_answer_is_never_larger_than_its_question() {
     assert!(bytes.len() <= HELLO_BYTES, "{}", bytes.len());
     let short = &hello[..HELLO_BYTES - 1];
     assert_eq!(core.handle(Input::Datagram { from, bytes: short }, world.now), []);
+}
+
+#[test]
+fn the_addresses_to_join_at_may_change() {
+    let mut world = World::new(1);
+    for node in 0..2 {
+        world.start(identity(node as u128 + 1, node, 1), Some(CLUSTER));
+    }
+    // A name that was looked up many times while nobody was there.
+    for round in 0..200 {
+        let nobody = SocketAddr::from(([10, 9, 9, round], 8082));
+        world.input(1, Input::Join { addresses: &[nobody] });
+        world.run_for(Duration::from_millis(20));
+    }
+    world.input(1, Input::Join { addresses: &[address(0)] });
+    world.run_until_agreed(Duration::from_secs(5));
 }
 
 #[test]

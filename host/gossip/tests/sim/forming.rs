@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stead_gossip::{Input, Notice};
+use stead_gossip::{Input, Notice, Zone};
 
 use crate::world::{CLUSTER, Weather, World, address, identity};
 
@@ -17,6 +17,22 @@ fn clusters_of_all_sizes_form_from_one_address() {
         let took = world.run_until_agreed(Duration::from_secs(20));
         println!("{count} nodes knew each other after {took:?}");
     }
+}
+
+#[test]
+fn fifty_nodes_with_the_longest_identities_fit() {
+    let mut world = World::new(9);
+    for node in 0..50 {
+        let mut who = identity(u128::MAX - node as u128, node, u64::MAX / 4);
+        who.zone = Zone::new(&"z".repeat(32)).expect("a zone");
+        who.peer = "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().expect("an address");
+        who.ingress = who.peer;
+        world.start(who, Some(CLUSTER));
+        world.input(node, Input::Join { addresses: &[address(0)] });
+    }
+    world.run_until_agreed(Duration::from_secs(20));
+    world.kill(7);
+    world.run_until_agreed(Duration::from_secs(3));
 }
 
 #[test]

@@ -104,6 +104,19 @@ fn a_node_that_moved_to_another_address_is_the_same_node() {
 }
 
 #[test]
+fn two_processes_with_one_id_are_told_of_each_other() {
+    let mut world = World::formed(1, 3);
+    world.start(identity(2, 3, 1_000), Some(CLUSTER));
+    join(&mut world, 3);
+    world.run_for(Duration::from_secs(5));
+    let twins = world.told(|told| matches!(&told.notice, Notice::Twin(id) if id.node == NodeId(2)));
+    let told: Vec<_> = twins.iter().map(|told| told.node).collect();
+    assert!(told.contains(&1) && told.contains(&3), "{told:?}");
+    assert!(!told.contains(&0) && !told.contains(&2), "nobody else is meant: {told:?}");
+    assert!(told.len() <= 2, "once a minute: {told:?}");
+}
+
+#[test]
 fn who_leaves_is_gone_at_once_and_stays_away() {
     for (seed, count) in (0..20).flat_map(|seed| [(seed, 2), (seed, 3), (seed, 10)]) {
         let mut world = World::formed(seed, count);

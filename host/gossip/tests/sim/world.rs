@@ -218,10 +218,22 @@ impl World {
     }
 
     fn note(&mut self, node: usize, effect: &Effect) {
-        let text = format!("{:?} {node} {effect:?}", self.now);
-        for byte in text.bytes() {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut digest = self.digest;
+        let mut add = |bytes: &[u8]| {
+            for byte in bytes {
+                digest = (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        add(&self.now.as_nanos().to_be_bytes());
+        add(&node.to_be_bytes());
+        match effect {
+            Effect::Send { to, bytes } => {
+                add(to.to_string().as_bytes());
+                add(bytes);
+            }
+            Effect::Notice(numbered) => add(format!("{numbered:?}").as_bytes()),
         }
+        self.digest = digest;
     }
 
     fn send(&mut self, from: usize, to: SocketAddr, bytes: Vec<u8>) {
