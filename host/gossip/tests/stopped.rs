@@ -26,13 +26,9 @@ fn start(node: u128) -> Gossip {
         zone: Zone::default(),
         protocols: ProtocolRange::new(1, 1).expect("a range"),
     };
-    let options = Options {
-        config: Config::default(),
-        identity,
-        cluster: Some(CLUSTER),
-        socket,
-        seed: node as u64,
-    };
+    // Patient, so that a busy machine makes nobody else seem gone.
+    let config = Config { suspicion: Duration::from_secs(2), ..Config::default() };
+    let options = Options { config, identity, cluster: Some(CLUSTER), socket, seed: node as u64 };
     Gossip::start(options).expect("started")
 }
 

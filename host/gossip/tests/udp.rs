@@ -76,7 +76,9 @@ async fn three_nodes_find_each_other_and_miss_one_that_goes_without_a_word() {
         loop {
             match notices.next().await.expect("at work") {
                 Heard::Notice(told) => {
-                    if let Notice::Down(identity) = told.notice {
+                    if let Notice::Down(identity) = told.notice
+                        && identity.node == NodeId(3)
+                    {
                         break identity;
                     }
                 }
@@ -85,7 +87,7 @@ async fn three_nodes_find_each_other_and_miss_one_that_goes_without_a_word() {
         }
     };
     let gone = tokio::time::timeout(PATIENCE, gone).await.expect("missed in time");
-    assert_eq!((gone.node, gone.gossip), (NodeId(3), address));
+    assert_eq!(gone.gossip, address);
     until("2", &two, sees(&[1])).await;
     let member = one.members().member(NodeId(3)).cloned().expect("remembered");
     assert_eq!(member.health, Health::Down);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use stead_gossip::{Config, HELLO_BYTES, Input, Notice, Packet};
+use stead_gossip::{Config, Core, Effect, HELLO_BYTES, Input, Notice, Packet};
 use stead_model::{ClusterId, NodeId};
 
 use crate::world::{CLUSTER, Weather, World, address, identity};
@@ -108,16 +108,36 @@ fn clusters_do_not_mix_and_each_is_told_of_the_other_once() {
     assert_eq!(world.log.len(), before + 8, "and again after a minute");
 }
 
+/// What foca sends to make a node, here one at address 9, known to the one at address 0.
+fn announcement() -> Vec<u8> {
+    let (now, who) = (Duration::ZERO, identity(10, 9, 1));
+    let core = Core::new(Config::default(), who, Some(CLUSTER), 1, now);
+    let mut core = core.expect("sound settings");
+    let sent = core.handle(Input::Join { addresses: &[address(0)] }, now);
+    let [Effect::Send { bytes, .. }] = &sent[..] else { panic!("{sent:?}") };
+    let Ok(Packet::Hello { nonce }) = Packet::decode(bytes) else { panic!("a question") };
+    let identity = identity(1, 0, 1_000);
+    let answer = Packet::Welcome { cluster: Some(CLUSTER), nonce, identity }.encode();
+    let sent = core.handle(Input::Datagram { from: address(0), bytes: &answer }, now);
+    let [Effect::Send { bytes, .. }] = &sent[..] else { panic!("{sent:?}") };
+    let Ok(Packet::Swim { body, .. }) = Packet::decode(bytes) else { panic!("an announcement") };
+    body.to_vec()
+}
+
 #[test]
 fn gossip_of_another_cluster_is_dropped_and_counted() {
     let mut world = World::formed(1, 3);
-    let body = b"whatever it is".as_slice();
-    let bytes = Packet::Swim { cluster: OTHER, body }.encode();
+    let body = announcement();
+    let bytes = Packet::Swim { cluster: OTHER, body: &body }.encode();
     for _ in 0..5 {
         world.input(0, Input::Datagram { from: address(9), bytes: &bytes });
     }
     assert_eq!(world.nodes[0].core.counters().dropped.other_cluster, 5);
     assert_eq!(world.log.len(), 1, "told once");
+    assert_eq!(world.nodes[0].core.snapshot().members.len(), 2, "and not believed");
+    let ours = Packet::Swim { cluster: CLUSTER, body: &body }.encode();
+    world.input(0, Input::Datagram { from: address(9), bytes: &ours });
+    assert_eq!(world.nodes[0].core.snapshot().members.len(), 3, "as it would have been");
     let mut bytes = bytes;
     bytes[4] = 9;
     world.input(0, Input::Datagram { from: address(8), bytes: &bytes });
@@ -141,7 +161,7 @@ fn an_answer_is_never_larger_than_its_question() {
     assert_eq!(hello.len(), HELLO_BYTES);
     let from = address(1);
     let effects = core.handle(Input::Datagram { from, bytes: &hello }, world.now);
-    let [stead_gossip::Effect::Send { to, bytes }] = &effects[..] else { panic!("{effects:?}") };
+    let [Effect::Send { to, bytes }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(*to, from);
     assert!(bytes.len() <= HELLO_BYTES, "{}", bytes.len());
     let short = &hello[..HELLO_BYTES - 1];

@@ -155,12 +155,14 @@ fn what_is_remembered_stays_bounded_however_often_a_node_comes_and_goes() {
     let mut world = World::formed(1, 3);
     for life in 0..100 {
         world.kill(2);
-        world.run_for(Duration::from_millis(500));
+        world.run_for(Duration::from_millis(1_500));
         world.start(identity(3 + life, 2, 2_000 + life as u64), Some(CLUSTER));
         join(&mut world, 2);
         world.run_for(Duration::from_millis(1_500));
     }
     world.run_until_agreed(Duration::from_secs(5));
+    let gone = world.told(|told| told.node == 0 && matches!(told.notice, Notice::Down(_)));
+    assert!(gone.len() > 90, "it was missed nearly each time: {}", gone.len());
     for node in &world.nodes {
         assert!(node.core.timers() < 30, "{}", node.core.timers());
         assert!(node.core.snapshot().members.len() < 10);

@@ -85,6 +85,29 @@ fn a_suspect_gets_its_whole_time_to_object_to_one_that_was_stopped() {
     assert!(condemned_by_blind > 0, "the harness must be able to find it");
 }
 
+/// The story: a probe's answer is lost, and before the probe is over the observer is stopped.
+/// When it goes on, the probe's time is long over; it was never the other's fault.
+#[test]
+fn a_probe_that_a_stop_cut_short_accuses_nobody() {
+    for seed in 0..100 {
+        let mut world = World::formed(seed, 3);
+        world.run_for(Duration::from_millis(seed * 7));
+        world.cut(1, 0);
+        world.cut(2, 0);
+        world.run_for(Duration::from_millis(150));
+        world.pause(0);
+        world.heal();
+        // Not so long that it is missed itself and begins anew.
+        world.run_for(Duration::from_millis(620));
+        world.log.clear();
+        world.resume_timers_first(0);
+        world.run_for(Duration::from_secs(2));
+        let accused =
+            world.told(|told| told.node == 0 && matches!(told.notice, Notice::Suspect(_)));
+        assert_eq!(accused, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn a_node_that_was_stopped_for_long_is_missed_and_comes_back() {
     for seed in 0..60 {
