@@ -106,13 +106,13 @@ mod tests {
             let mut batch = Batch::new(vectored);
             frames().into_iter().for_each(|frame| batch.push(frame));
             batch.seal();
-            let mut taken = Vec::new();
+            let mut taken: Vec<u8> = Vec::new();
             while batch.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 4];
                 let filled = batch.chunks_vectored(&mut slices);
                 let slices = &slices[..filled];
                 let count = slices.iter().map(|slice| slice.len()).sum::<usize>().min(step);
-                taken.extend(slices.iter().flat_map(|slice| slice.iter()).take(count));
+                taken.extend(slices.iter().flat_map(|slice| slice.iter().copied()).take(count));
                 batch.advance(count);
             }
             assert!(taken == expected(), "vectored {vectored}, step {step}");
