@@ -1,11 +1,13 @@
-//! Calls per second and their latency over loopback, two nodes in one process:
-//! 1, 64 and 256 calls under way, 100 bytes and 64 KiB there, and the same back
-//! or nothing.
+//! Calls per second and their latency over loopback between two nodes: 1, 64 and
+//! 256 calls under way, 100 bytes and 64 KiB there, and the same back or nothing.
 //!
-//!     cargo run --release -p stead-peers --example throughput
+//!     cargo run --release -p stead-peers --example throughput [shared]
 //!
-//! `bare` is what a loop over a plain TCP connection does with one call under
-//! way, as a measure of the machine.
+//! Each node has a runtime of one thread; with `shared` both are on one runtime of
+//! two threads. `bare` is a loop over a plain TCP connection with one call under
+//! way, as a measure of the machine: it is run before each group, and where it
+//! differs from run to run, so does all the rest. Compare within one run only,
+//! and run it several times.
 
 use std::{
     io::{Read, Write},
@@ -17,9 +19,9 @@ use std::{
 use bytes::Bytes;
 use stead_model::{ClusterId, NodeId};
 use stead_peers::{Lane, PeerInfo, Peers, PeersConfig, Reply, Service};
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 
-const WINDOW: Duration = Duration::from_secs(2);
+const WINDOW: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Answers with as many bytes as it was sent, or with none.
@@ -37,9 +39,14 @@ fn listener() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port")
 }
 
-fn start(node: u128, all: bool) -> (Peers, stead_peers::PeerEvents) {
+fn runtime(threads: usize) -> Runtime {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(threads).enable_all().build().expect("a runtime")
+}
+
+fn start(node: u128, all: bool, on: &Runtime) -> (Peers, stead_peers::PeerEvents) {
     let config = PeersConfig::new(NodeId(node), 1, ClusterId(1));
-    Peers::start(config, listener(), Arc::new(Echo { all }), &Handle::current()).expect("started")
+    Peers::start(config, listener(), Arc::new(Echo { all }), on.handle()).expect("started")
 }
 
 fn print(what: &str, mut latencies: Vec<Duration>, took: Duration) {
@@ -52,11 +59,14 @@ fn print(what: &str, mut latencies: Vec<Duration>, took: Duration) {
     println!("{what:44} {rate:>10.0}/s   p50 {:>8.1} us   p99 {:>8.1} us", at(0.5), at(0.99));
 }
 
-async fn measure(what: &str, callers: usize, bytes: usize, all: bool) {
-    let (b, _b_events) = start(2, all);
-    let (a, mut events) = start(1, all);
+fn measure(what: &str, callers: usize, bytes: usize, all: bool, shared: bool) {
+    let ours = runtime(if shared { 2 } else { 1 });
+    let own = (!shared).then(|| runtime(1));
+    let theirs = own.as_ref().unwrap_or(&ours);
+    let (b, _b_events) = start(2, all, theirs);
+    let (a, mut events) = start(1, all, &ours);
     a.set_peer(NodeId(2), b.address()).expect("a peer");
-    events.next().await.expect("met");
+    ours.block_on(events.next()).expect("met");
     let a = Arc::new(a);
     let payload = Bytes::from(vec![1; bytes]);
     let begun = Instant::now();
@@ -65,7 +75,7 @@ async fn measure(what: &str, callers: usize, bytes: usize, all: bool) {
     let callers: Vec<_> = (0..callers)
         .map(|_| {
             let (a, payload) = (Arc::clone(&a), payload.clone());
-            tokio::spawn(async move {
+            ours.spawn(async move {
                 let mut latencies = Vec::new();
                 loop {
                     let start = Instant::now();
@@ -84,7 +94,7 @@ async fn measure(what: &str, callers: usize, bytes: usize, all: bool) {
         .collect();
     let mut latencies = Vec::new();
     for caller in callers {
-        latencies.extend(caller.await.expect("no panic"));
+        latencies.extend(ours.block_on(caller).expect("no panic"));
     }
     print(what, latencies, counted.elapsed());
 }
@@ -118,18 +128,14 @@ fn bare(bytes: usize) {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let shared = std::env::args().nth(1).is_some_and(|word| word == "shared");
     for bytes in [100, 64 << 10] {
         bare(bytes);
         for callers in [1, 64, 256] {
             for all in [true, false] {
                 let back = if all { "and back" } else { "" };
                 let what = format!("{callers} under way, {bytes} bytes {back}");
-                runtime.block_on(measure(&what, callers, bytes, all));
+                measure(&what, callers, bytes, all, shared);
             }
         }
     }
