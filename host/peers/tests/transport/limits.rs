@@ -227,6 +227,31 @@ async fn a_caller_that_ignores_the_window_is_not_read_from() {
     drop(rude);
 }
 
+/// A call that was on its way when the other began to stop: it must be told for
+/// certain that it was not carried out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_crosses_with_a_stop_is_declined() {
+    let held = Held::default();
+    let b = start(config(2), held.act());
+    let address = b.peers.address();
+    let mut rude = Rude::connect(address);
+    rude.stream.write_all(&Rude::frame(1, 1, 0, b"")).expect("written");
+    held.reaches(1).await;
+    let stopping = tokio::spawn(async move { b.stop().await });
+    let declined = tokio::task::spawn_blocking(move || {
+        let mut header = [0; 24];
+        rude.stream.read_exact(&mut header).expect("a frame");
+        assert_eq!(header[4], 8, "goodbye");
+        rude.stream.write_all(&Rude::frame(1, 2, 0, b"")).expect("written");
+        rude.stream.read_exact(&mut header).expect("a frame");
+        (header[4], header[5], header[8])
+    });
+    // Failed, because it stops, call 2.
+    assert_eq!(declined.await.expect("no panic"), (4, 4, 2));
+    assert_eq!(held.take().len(), 1, "it never reached the service");
+    stopping.await.expect("stopped");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_breaks_the_rules_is_disconnected() {
     let b = Arc::new(start(config(2), echo));

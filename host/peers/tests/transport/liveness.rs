@@ -42,7 +42,10 @@ async fn a_peer_that_dies_is_noticed_without_waiting_for_silence() {
 async fn a_cut_network_is_noticed_and_all_lanes_are_cut_with_it() {
     for outgoing in [true, false] {
         let held = Held::default();
-        let (config_a, faults) = faulty(quick(1));
+        let (mut config_a, faults) = faulty(quick(1));
+        // The log lane would not find out by itself.
+        config_a.times.silence = Duration::from_secs(3_600);
+        config_a.times.stall_max = Duration::from_secs(3_600);
         let (mut a, b) = pair_of(config_a, config(2), held.act()).await;
         let call = tokio::spawn(a.peers.call(b.id, Lane::Log, number(1), soon()));
         held.reaches(1).await;
@@ -102,18 +105,24 @@ fn a_node_that_stood_still_does_not_take_its_peers_for_silent() {
     let ours = runtime(0);
     let b = theirs.block_on(async { start(config(2), echo) });
     ours.block_on(async {
-        let mut strict = config(1);
-        strict.times.control_ping = Duration::from_millis(50);
-        strict.times.control_silence = Duration::from_millis(400);
+        let (mut strict, faults) = faulty(config(1));
+        strict.times.control_ping = Duration::from_millis(200);
+        strict.times.control_silence = Duration::from_secs(1);
         let mut a = start(strict, echo);
         a.knows(&b);
         a.met(b.id).await;
+        // What the peer said meanwhile is not there yet when the node wakes: else
+        // hearing it would be enough, and nothing would have to be forgiven.
+        let delay = Duration::from_millis(200);
+        faults.delay(Some(delay..delay + Duration::from_millis(1)));
+        tokio::time::sleep(delay * 2).await;
         for _ in 0..3 {
             // Not a wait of the test's: the runtime stands still.
-            std::thread::sleep(Duration::from_millis(1_500));
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            std::thread::sleep(Duration::from_millis(2_500));
+            tokio::time::sleep(delay * 3).await;
             assert_eq!(a.events.try_next(), None);
         }
+        assert!(faults.counts().delayed > 0);
         assert_eq!(a.call(b.id, Lane::Control, number(1)).await, Ok(number(1)));
     });
 }
