@@ -54,7 +54,7 @@ impl View {
         }
     }
 
-    fn is_voter(&self, node: NodeId) -> bool {
+    pub(crate) fn is_voter(&self, node: NodeId) -> bool {
         self.members.voter_ids().any(|voter| voter == node)
     }
 
@@ -138,7 +138,14 @@ fn mix(mut z: u64) -> u64 {
 }
 
 /// Asks the voters whether they would vote, and stands if a quorum would.
-pub(crate) async fn stand(member: &Member, view: &View, network: &Network, node: NodeId) {
+/// `bidden`: the leader wants it. Whether it stood.
+pub(crate) async fn stand(
+    member: &Member,
+    view: &View,
+    network: &Network,
+    node: NodeId,
+    bidden: bool,
+) -> bool {
     let last = member.log.state().last;
     let mut granted = std::collections::BTreeSet::from([node]);
     let mut answers: FuturesUnordered<_> = view
@@ -146,7 +153,7 @@ pub(crate) async fn stand(member: &Member, view: &View, network: &Network, node:
         .voter_ids()
         .filter(|voter| *voter != node)
         .map(|voter| {
-            let asked = Request::WouldVote { last: last.into() };
+            let asked = Request::WouldVote { last: last.into(), bidden };
             let answer = network.to(voter).ask(Lane::Control, asked, ANSWER_PATIENCE);
             async move { (voter, answer.await) }
         })
@@ -157,24 +164,29 @@ pub(crate) async fn stand(member: &Member, view: &View, network: &Network, node:
                 granted.insert(voter);
             }
             Some((_, Ok(_) | Err(_))) => {}
-            None => return,
+            None => return false,
         }
     }
+    // Somebody may have been elected meanwhile, or be standing.
+    let now = View::of(member);
+    if (now.term, now.voted_for, now.elected) != (view.term, view.voted_for, view.elected) {
+        return false;
+    }
     // A group that has stopped doesn't stand.
-    let _ = member.raft.trigger().elect(false).await;
+    member.raft.trigger().elect(false).await.is_ok()
 }
 
 /// Whether this replica would vote for one whose log ends there.
 pub(crate) fn would_vote(
     member: &Member,
-    last: LogPosition,
+    (last, bidden): (LogPosition, bool),
     node: NodeId,
     presence: &Presence,
     now: Instant,
 ) -> bool {
     let view = View::of(member);
     last >= member.log.state().last
-        && view.is_leaderless(member.log.partition(), node, presence, now)
+        && (bidden || view.is_leaderless(member.log.partition(), node, presence, now))
 }
 
 /// Whether nodes are a majority of every set of voters.

@@ -16,8 +16,9 @@ use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::{
-    ConsensusError, MembersError, ProposalError, adopt,
+    ConsensusError, GroupView, MembersChange, MembersError, ProposalError, adopt,
     carrier::Carrier,
+    handover::{Bidden, Handover},
     leadership::{self, Leadership},
     log::GroupLog,
     machine::Machine,
@@ -186,7 +187,7 @@ impl Consensus {
         let (begun, begins) = std::sync::mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("stead-consensus".into()).spawn({
-            let (journal, hub) = (journal.clone(), Arc::clone(&hub));
+            let (journal, hub, own) = (journal.clone(), Arc::clone(&hub), tasks.clone());
             move || {
                 runtime.block_on(async move {
                     let carrier = match &formation {
@@ -200,7 +201,7 @@ impl Consensus {
                     };
                     let _ = begun.send(Ok(()));
                     let presence = Arc::new(Presence::default());
-                    let service = Service { node, members, carrier, presence };
+                    let service = Service { node, members, carrier, presence, tasks: own };
                     service.run(taken, stopped).await;
                     for member in &service.members {
                         // One that has failed has stopped already.
@@ -277,10 +278,36 @@ impl Consensus {
         answered.await.map_err(stopping)?
     }
 
-    /// Hands a group's leadership over to another of its members, if this node
-    /// leads it.
+    /// Hands a group's leadership over to another of its voters, if this node
+    /// leads it. What is proposed meanwhile waits. If the other doesn't come to
+    /// lead within a second or two, this node goes on; whoever wants it asks again.
     pub fn transfer(&self, partition: PartitionId, to: NodeId) {
         let _ = self.0.tasks.send(Task::Transfer(partition, to));
+    }
+
+    /// Changes a group's members, if this node leads it; the change is committed
+    /// when this returns.
+    ///
+    /// # Errors
+    /// If this node doesn't lead the group, or another change is under way. It may
+    /// have been made nevertheless.
+    pub async fn change(
+        &self,
+        partition: PartitionId,
+        change: MembersChange,
+    ) -> Result<(), MembersError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.tasks.send(Task::Change(partition, change, answer));
+        let stopping = |_| MembersError { partition, why: "the node is stopping".into() };
+        answered.await.map_err(stopping)?
+    }
+
+    /// How a group is doing, as far as this node knows. All empty if there is no
+    /// such partition, or the node is stopping.
+    pub async fn view(&self, partition: PartitionId) -> GroupView {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.tasks.send(Task::View(partition, answer));
+        answered.await.unwrap_or_default()
     }
 
     /// Why nothing new should be taken for now, if so: the disk has no room.
@@ -376,10 +403,22 @@ impl Drop for Inner {
     }
 }
 
+/// How long an append or a heartbeat may take, in milliseconds; a connection
+/// that breaks is noticed sooner.
+const APPEND_MS: u64 = 1_000;
+/// A leader's lease, in milliseconds: for ever. Who leads is not decided by
+/// clocks here, and nothing is read by lease.
+const LEASE_MS: u64 = 10 * 365 * 24 * 3_600 * 1_000;
+
 /// openraft's settings: no clock of its own, and snapshots when we say so.
 fn config() -> Config {
     Config {
         cluster_name: "stead".into(),
+        heartbeat_interval: APPEND_MS,
+        // A leader whose lease has run out takes nothing, and a replica votes for
+        // nobody while its leader's lease lasts, unless the service says so.
+        election_timeout_min: LEASE_MS - 1,
+        election_timeout_max: LEASE_MS,
         enable_tick: false,
         enable_heartbeat: false,
         enable_elect: false,
@@ -404,7 +443,8 @@ async fn start(
     for log in logs {
         let partition = log.partition();
         let failed = |cause: String| ConsensusError::Group { partition, cause };
-        let network = Network { partition, carrier: carrier.cloned() };
+        let bidden = Bidden::default();
+        let network = Network { partition, carrier: carrier.cloned(), bidden: bidden.clone() };
         let (storage, machine) = (GroupLog(log.clone()), Machine(log.clone()));
         let raft = Raft::new(node, Arc::clone(&config), network, storage, machine)
             .await
@@ -420,7 +460,8 @@ async fn start(
             ));
         }
         let (incoming, installing) = (Incoming::default(), RwLock::default());
-        members.push(Arc::new(Member { raft, log, incoming, installing }));
+        let handover = Handover::default();
+        members.push(Arc::new(Member { raft, log, incoming, installing, handover, bidden }));
     }
     if carrier.is_some() {
         return Ok(members);

@@ -1,6 +1,8 @@
 //! Watching who leads a group, and whether a leader may serve yet.
 
-use openraft::{Raft, ReadPolicy, ServerState, async_runtime::WatchReceiver};
+use std::time::Duration;
+
+use openraft::{LinearizerOption, Raft, ServerState, async_runtime::WatchReceiver};
 use stead_journal::PartitionLog;
 use stead_model::{LogIndex, NodeId, Term};
 use tokio::sync::watch;
@@ -45,7 +47,7 @@ pub(crate) async fn watch(
                     } else {
                         // It leads no more, or can't reach a quorum: then it is
                         // asked again after the next change, or in a while.
-                        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                        tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                     continue;
                 }
@@ -64,6 +66,14 @@ pub(crate) async fn watch(
     say(Leadership::Elsewhere(None));
 }
 
+/// How long a quorum is waited for that confirms that this node leads.
+const QUORUM_PATIENCE: Duration = Duration::from_millis(800);
+
+/// A read that a quorum confirms, after it was asked for.
+pub(crate) fn read_index() -> LinearizerOption {
+    LinearizerOption::new(Some(Duration::ZERO), true).with_wait_timeout(QUORUM_PATIENCE)
+}
+
 /// Waits until the store shows all that was committed before this node led.
 async fn ready(
     raft: &Raft<Group, Machine>,
@@ -71,7 +81,7 @@ async fn ready(
     mut applied: watch::Receiver<LogIndex>,
     flush: impl Fn(),
 ) -> bool {
-    let Ok(read) = raft.ensure_linearizable(ReadPolicy::ReadIndex).await else { return false };
+    let Ok(read) = raft.ensure_linearizable(read_index()).await else { return false };
     let through = log_index(read.log_id().index);
     if log.applied().index < through {
         flush();

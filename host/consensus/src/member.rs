@@ -6,7 +6,13 @@ use stead_model::LogIndex;
 
 use tokio::sync::RwLock;
 
-use crate::{electing::Standing, machine::Machine, receiving::Incoming, types::Group};
+use crate::{
+    electing::Standing,
+    handover::{Bidden, Handover},
+    machine::Machine,
+    receiving::Incoming,
+    types::Group,
+};
 
 pub(crate) struct Member {
     pub(crate) raft: Raft<Group, Machine>,
@@ -15,6 +21,10 @@ pub(crate) struct Member {
     pub(crate) incoming: Incoming,
     /// Held while it is put in place.
     pub(crate) installing: RwLock<()>,
+    /// What is held back while leadership is handed over.
+    pub(crate) handover: Handover,
+    /// Whether the leader has bidden this replica stand.
+    pub(crate) bidden: Bidden,
 }
 
 /// What the node's service remembers of a group between looks.

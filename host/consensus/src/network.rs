@@ -14,13 +14,14 @@ use openraft::{
     network::{Backoff, RPCOption},
     raft::{
         AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
-        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+        VoteRequest, VoteResponse,
     },
 };
 use stead_model::{NodeId, PartitionId};
 
 use crate::{
     carrier::{Carrier, CarrierError, Lane},
+    handover::Bidden,
     machine::{Whole, WholeSnapshot},
     sending,
     types::{Group, LogId, Vote},
@@ -44,6 +45,8 @@ pub(crate) struct Network {
     pub(crate) partition: PartitionId,
     /// A node that is alone has none.
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
+    /// Whether this replica stands because its leader wants it to.
+    pub(crate) bidden: Bidden,
 }
 
 /// The way to one replica.
@@ -203,7 +206,13 @@ impl RaftNetworkV2<Group> for Way {
         request: VoteRequest<Group>,
         option: RPCOption,
     ) -> Result<VoteResponse<Group>, RPCError<Group>> {
-        let reply = self.ask(Lane::Control, wire::vote(&request), option.soft_ttl()).await?;
+        let reply = self
+            .ask(
+                Lane::Control,
+                wire::vote(&request, self.network.bidden.holds()),
+                option.soft_ttl(),
+            )
+            .await?;
         wire::read_voted(reply).map_err(|error| garbled(&error))
     }
 
@@ -215,22 +224,6 @@ impl RaftNetworkV2<Group> for Way {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Group>, StreamingError<Group>> {
         sending::send(self, &vote, snapshot, cancel).await
-    }
-
-    async fn transfer_leader(
-        &mut self,
-        request: TransferLeaderRequest<Group>,
-        option: RPCOption,
-    ) -> Result<TransferLeaderResponse<Group>, RPCError<Group>> {
-        let asked = Request::TransferLeader {
-            from: request.from_leader().into(),
-            to: request.to_node_id().get(),
-            last: request.last_log_id().into(),
-        };
-        match self.ask(Lane::Control, asked, option.soft_ttl()).await? {
-            Reply::Transferring => Ok(Ok(())),
-            other => Err(garbled(&wire::unexpected(&other))),
-        }
     }
 
     fn backoff(&self) -> Option<Backoff> {

@@ -7,20 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use openraft::{
-    ReadPolicy, ServerState,
-    errors::ClientWriteError,
-    raft::{ClientWriteResult, TransferLeaderRequest},
-};
+use openraft::{ServerState, errors::ClientWriteError, raft::ClientWriteResult};
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    MembersError, Proposal, ProposalError,
+    GroupView, MembersChange, MembersError, Proposal, ProposalError,
     carrier::{Carrier, Lane},
     electing::{self, View},
     groups::Told,
+    handover,
+    leadership::read_index,
     member::{Looked, Member},
+    members,
     network::Network,
     presence::Presence,
     types::{Committed, Group, log_index, raft_index},
@@ -47,6 +46,12 @@ pub(crate) enum Task {
     Begin(PartitionId, BTreeSet<NodeId>, oneshot::Sender<Result<(), MembersError>>),
     /// Leadership is to go to another.
     Transfer(PartitionId, NodeId),
+    /// What was held back meanwhile is proposed.
+    HandoverEnds(PartitionId),
+    /// A change of a group's members.
+    Change(PartitionId, MembersChange, oneshot::Sender<Result<(), MembersError>>),
+    /// How a group is doing.
+    View(PartitionId, oneshot::Sender<GroupView>),
 }
 
 /// The groups of a node.
@@ -55,6 +60,8 @@ pub(crate) struct Service {
     pub(crate) members: Vec<Arc<Member>>,
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     pub(crate) presence: Arc<Presence>,
+    /// To itself.
+    pub(crate) tasks: mpsc::UnboundedSender<Task>,
 }
 
 impl Service {
@@ -93,14 +100,19 @@ impl Service {
         self.members.get(usize::from(partition.get()))
     }
 
-    fn network(&self, partition: PartitionId) -> Network {
-        Network { partition, carrier: self.carrier.clone() }
+    fn network(&self, member: &Member) -> Network {
+        let (partition, carrier) = (member.log.partition(), self.carrier.clone());
+        Network { partition, carrier, bidden: member.bidden.clone() }
     }
 
     async fn take(&self, task: Task) {
         match task {
             Task::Propose(proposal) => match self.member(proposal.partition) {
-                Some(member) => propose(member, proposal).await,
+                Some(member) => {
+                    if let Some(proposal) = member.handover.hold(proposal) {
+                        propose(member, proposal).await;
+                    }
+                }
                 None => (proposal.done)(Err(ProposalError::NotLeader { leader: None })),
             },
             Task::Serve(from, message, answer) => self.serve(from, &message, answer),
@@ -116,7 +128,7 @@ impl Service {
             }
             Task::Confirm(partition, done) => match self.member(partition).cloned() {
                 Some(member) => drop(tokio::spawn(async move {
-                    let read = member.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+                    let read = member.raft.ensure_linearizable(read_index()).await;
                     done(read.is_ok());
                 })),
                 None => done(false),
@@ -135,9 +147,34 @@ impl Service {
                 let _ = answer.send(begun);
             }
             Task::Transfer(partition, to) => {
-                if let Some(member) = self.member(partition) {
-                    let _ = member.raft.trigger().transfer_leader(to).await;
+                if let Some(member) = self.member(partition).cloned() {
+                    let (network, tasks) = (self.network(&member), self.tasks.clone());
+                    tokio::spawn(async move {
+                        if handover::hand_over(&member, &network, to).await {
+                            let _ = tasks.send(Task::HandoverEnds(partition));
+                        }
+                    });
                 }
+            }
+            Task::HandoverEnds(partition) => {
+                if let Some(member) = self.member(partition) {
+                    for held in member.handover.end() {
+                        propose(member, held).await;
+                    }
+                }
+            }
+            Task::Change(partition, change, answer) => {
+                let Some(member) = self.member(partition).cloned() else {
+                    let why = "there is no such partition".into();
+                    return drop(answer.send(Err(MembersError { partition, why })));
+                };
+                tokio::spawn(async move {
+                    let _ = answer.send(members::change(&member, partition, change).await);
+                });
+            }
+            Task::View(partition, answer) => {
+                let view = self.member(partition).map(|member| GroupView::of(member));
+                let _ = answer.send(view.unwrap_or_default());
             }
         }
     }
@@ -166,8 +203,9 @@ impl Service {
             return say(answer, &Reply::Failed(format!("there is no partition {partition} here")));
         };
         let (node, presence) = (self.node, Arc::clone(&self.presence));
+        let network = self.network(&member);
         tokio::spawn(async move {
-            let reply = answer_of(&member, (from, node), &presence, request).await;
+            let reply = answer_of(&member, (from, node), &presence, &network, request).await;
             say(answer, &reply.unwrap_or_else(Reply::Failed));
         });
     }
@@ -180,9 +218,10 @@ impl Service {
             let view = View::of(member);
             let partition = member.log.partition();
             if looked.standing.is_due(&view, partition, self.node, &self.presence, now) {
-                let (member, network, node) =
-                    (Arc::clone(member), self.network(partition), self.node);
-                tokio::spawn(async move { electing::stand(&member, &view, &network, node).await });
+                let (member, network, node) = (Arc::clone(member), self.network(member), self.node);
+                tokio::spawn(async move {
+                    electing::stand(&member, &view, &network, node, false).await
+                });
                 continue;
             }
             if view.state != ServerState::Leader {
@@ -223,6 +262,7 @@ async fn answer_of(
     member: &Member,
     (from, node): (NodeId, NodeId),
     presence: &Presence,
+    network: &Network,
     request: Request,
 ) -> Result<Reply, String> {
     let partition = member.log.partition();
@@ -248,8 +288,9 @@ async fn answer_of(
             let voted = member.raft.vote(request).await;
             voted.map(|voted| wire::voted(&voted)).map_err(|error| error.to_string())
         }
-        Request::WouldVote { last } => {
-            let would = electing::would_vote(member, last.into(), node, presence, Instant::now());
+        Request::WouldVote { last, bidden } => {
+            let asked = (last.into(), bidden);
+            let would = electing::would_vote(member, asked, node, presence, Instant::now());
             Ok(Reply::WouldVote(would))
         }
         Request::StoreChunk { id, nth, rows } => {
@@ -258,14 +299,9 @@ async fn answer_of(
         Request::StoreEnd { id, vote, last, members_at, members } => {
             member.incoming.end(member, (from, id), vote, last, (members_at, &members)).await
         }
-        Request::TransferLeader { from: leader, to, last } => {
-            let request = TransferLeaderRequest::new(leader.into(), NodeId(to), last.into());
-            let answer = member.raft.handle_transfer_leader(request).await;
-            match answer {
-                Ok(Ok(())) => Ok(Reply::Transferring),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(error) => Err(error.to_string()),
-            }
+        Request::Stand { term, last } => {
+            let last = (term, last.into());
+            Ok(Reply::Stood(handover::stand(member, network, node, from, last).await))
         }
     }
 }

@@ -64,10 +64,11 @@ pub(crate) enum Request {
     /// Whether a vote would be given, so that nobody stands in vain.
     WouldVote {
         last: WirePosition,
+        bidden: bool,
     },
-    TransferLeader {
-        from: WireVote,
-        to: u128,
+    /// The leader of a term, whose log ends there, bids another lead.
+    Stand {
+        term: u64,
         last: WirePosition,
     },
     /// A chunk of a store; the first begins it.
@@ -103,7 +104,8 @@ pub(crate) enum Reply {
         last: WirePosition,
     },
     WouldVote(bool),
-    Transferring,
+    /// Whether it stood.
+    Stood(bool),
     /// The message was taken; there is nothing to say.
     Heard,
     /// It could not be done.
@@ -253,11 +255,11 @@ pub(crate) fn read_appended(reply: Reply) -> Result<AppendEntriesResponse<Group>
     })
 }
 
-pub(crate) fn vote(request: &VoteRequest<Group>) -> Request {
+pub(crate) fn vote(request: &VoteRequest<Group>, bidden: bool) -> Request {
     Request::Vote {
         vote: (&request.vote).into(),
         last: request.last_log_id.as_ref().into(),
-        transfer: request.leadership_transfer,
+        transfer: request.leadership_transfer || bidden,
     }
 }
 
@@ -302,11 +304,11 @@ mod tests {
                 Message::To(1, Request::Vote { vote, last: at(1, 4), transfer: true }),
                 &[0, 1, 1, 172, 2, 2, 1, 1, 4, 1],
             ),
-            (Message::To(1, Request::WouldVote { last: at(1, 4) }), &[0, 1, 2, 1, 4]),
             (
-                Message::To(1, Request::TransferLeader { from: vote, to: 7, last: at(1, 4) }),
-                &[0, 1, 3, 172, 2, 2, 1, 7, 1, 4],
+                Message::To(1, Request::WouldVote { last: at(1, 4), bidden: true }),
+                &[0, 1, 2, 1, 4, 1],
             ),
+            (Message::To(1, Request::Stand { term: 7, last: at(1, 4) }), &[0, 1, 3, 7, 1, 4]),
             (Message::Leads(vec![(1, 2)]), &[1, 1, 1, 2]),
             (
                 Message::To(1, Request::StoreChunk { id: 5, nth: 6, rows: WireBytes(vec![9]) }),
@@ -338,7 +340,7 @@ mod tests {
             (Reply::HigherVote(vote), &[3, 172, 2, 2, 1]),
             (Reply::Voted { vote, granted: true, last: at(1, 4) }, &[4, 172, 2, 2, 1, 1, 1, 4]),
             (Reply::WouldVote(true), &[5, 1]),
-            (Reply::Transferring, &[6]),
+            (Reply::Stood(true), &[6, 1]),
             (Reply::Heard, &[7]),
             (Reply::Failed("no".into()), &[8, 2, b'n', b'o']),
             (Reply::StoreTaken, &[9]),

@@ -69,7 +69,7 @@ fn entry(term: u64, index: u64) -> Arc<Entry> {
         lifecycle: Lifecycle::Continues,
         effects: vec![],
     })];
-    if index % 20 == 0 {
+    if index.is_multiple_of(20) {
         items.push(Item::Snapshot(SnapshotItem {
             address: address(index),
             version: TypeVersion(1),

@@ -103,7 +103,9 @@ impl Plan {
                     continue;
                 }
                 *due = Instant::now() + self.age;
+                let before = store.durable();
                 match store.checkpoint() {
+                    Ok(()) if store.durable() == before => {}
                     Ok(()) => events.checkpointed(store.partition, store.durable()),
                     Err(error) if error.is_full() => {
                         tracing::warn!(%error, "a store can't be made durable for now");

@@ -356,8 +356,8 @@ impl Store {
             return Err(failure);
         }
         let (open, state) = self.guarded(|| {
-            // Readers keep the old file as long as they need it.
-            drop(self.database_mut().take());
+            // The old file is read until the new one is open, and by whoever is
+            // reading it as long as they need it.
             let sums = format!("{}.sums", self.path);
             match self.disk.remove(&sums) {
                 Ok(()) => {}
