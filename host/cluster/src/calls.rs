@@ -1,7 +1,7 @@
 //! What an engine's answer means to a caller.
 
 use stead_model::{Address, PartitionCount, RequestId};
-use stead_partition::{Answer, Inspection, ports::GuestFault};
+use stead_partition::{Answer, Inspection, ReplyOrigin, ports::GuestFault};
 
 use crate::api::{CallError, CommandReply};
 
@@ -28,7 +28,8 @@ impl Asked<'_> {
     /// A command's reply.
     pub fn command_reply(&self, answer: Answer) -> Result<CommandReply, CallError> {
         match (answer, self.request) {
-            (Answer::Reply { body, sequence, replayed }, Some(request)) => {
+            (Answer::Reply { body, sequence, origin }, Some(request)) => {
+                let replayed = origin == ReplyOrigin::Replayed;
                 Ok(CommandReply { body, sequence, request: request.clone(), replayed })
             }
             (answer, _) => Err(self.error(answer)),

@@ -31,6 +31,7 @@ use crate::{
     api::{CommandCall, QueryCall},
     bridge::Bridge,
     clock,
+    confirming::Confirming,
     guests::{SandboxGuests, TypeCode},
     store::Reader,
     workers::Turns,
@@ -79,6 +80,8 @@ struct Inbox {
     applied: LogIndex,
     /// In which term this node leads.
     leads: Option<Term>,
+    /// Whether it does, as a quorum said to a question.
+    confirmed: Option<(u64, bool)>,
     broken: Option<String>,
 }
 
@@ -88,6 +91,7 @@ struct Core {
     guests: SandboxGuests,
     reader: Reader,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
+    confirming: Confirming,
     next_ticket: u64,
     /// The term in which the engine leads.
     term: Option<Term>,
@@ -133,6 +137,7 @@ impl Partition {
             guests: SandboxGuests,
             reader: Reader(consensus.reader(id)),
             tickets: HashMap::new(),
+            confirming: Confirming::default(),
             next_ticket: 0,
             term: None,
             in_flight: VecDeque::new(),
@@ -187,6 +192,10 @@ impl Partition {
         self.inbox().applied = through;
     }
 
+    fn confirmed(&self, question: u64, leads: bool) {
+        self.inbox().confirmed = Some((question, leads));
+    }
+
     fn outcome(&self, outcome: Outcome) {
         self.inbox().outcomes.push(outcome);
     }
@@ -230,7 +239,7 @@ impl Partition {
     pub fn is_idle(&self) -> bool {
         let empty = self.inbox().requests.is_empty();
         let core = self.core();
-        empty && core.engine.is_idle() && core.tickets.is_empty()
+        empty && core.engine.is_idle() && core.tickets.is_empty() && core.confirming.is_empty()
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -253,6 +262,7 @@ impl Turns for Partition {
             let (leads, applied) = (inbox.leads, inbox.applied);
             let outcomes = std::mem::take(&mut inbox.outcomes);
             let changes = std::mem::take(&mut inbox.changes);
+            let confirmed = inbox.confirmed.take();
             let count = inbox.requests.len().min(REQUESTS_PER_TURN);
             let requests: Vec<_> = inbox.requests.drain(..count).collect();
             let more = !inbox.requests.is_empty();
@@ -261,6 +271,9 @@ impl Turns for Partition {
             core.settle(outcomes, applied);
             if core.term != leads {
                 self.change_leadership(core, leads);
+            }
+            if let Some((question, leads)) = confirmed {
+                core.confirming.answered(question, leads, || self.why_not());
             }
             (more, requests)
         };
@@ -275,6 +288,9 @@ impl Turns for Partition {
         while let Some(refused) = core.refused.take() {
             core.input(Input::AppendFailed { from: refused.0, failure: refused.1 });
             self.perform(core);
+        }
+        if let Some(question) = core.confirming.ask() {
+            self.confirm(question);
         }
         let counters = core.engine.counters(&core.guests);
         self.ticks.store(counters.live + counters.waiting, Ordering::Release);
@@ -304,7 +320,10 @@ impl Partition {
         for effect in core.effects.drain(..) {
             match effect {
                 Effect::Answer { ticket, answer } => {
-                    if let Some(sender) = core.tickets.remove(&ticket) {
+                    let Some(sender) = core.tickets.remove(&ticket) else { continue };
+                    if answer.depends_on_leading() && !self.consensus.is_alone() {
+                        core.confirming.hold(sender, answer);
+                    } else {
                         // Whoever asked may have gone; the outcome stands.
                         let _ = sender.send(answer);
                     }
@@ -343,6 +362,16 @@ impl Partition {
         });
     }
 
+    /// Asks a quorum whether this node still leads.
+    fn confirm(&self, question: u64) {
+        let (id, bridge) = (self.id, self.bridge.clone());
+        self.consensus.confirm(id, move |leads| {
+            if let Some(bridge) = bridge.upgrade() {
+                bridge.with(id, |partition| partition.confirmed(question, leads));
+            }
+        });
+    }
+
     /// The engine of the term before answers whom it can; a new one begins.
     fn change_leadership(&self, core: &mut Core, term: Option<Term>) {
         if core.term.is_some() {
@@ -351,6 +380,7 @@ impl Partition {
             core.input(Input::AppendFailed { from, failure });
             self.perform(core);
         }
+        core.confirming.give_up(|| self.why_not());
         core.begin(term);
     }
 }

@@ -97,6 +97,8 @@ struct Inner {
     journal: Journal,
     hub: Arc<Hub>,
     node: NodeId,
+    presence: Arc<Presence>,
+    is_alone: bool,
     tasks: mpsc::UnboundedSender<Task>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -122,6 +124,7 @@ impl Hub {
             Leadership::Here(term) => {
                 say(Some(term));
                 self.events.leads(partition, term);
+                let _ = self.tasks.send(Task::SayLeads);
             }
             Leadership::Elsewhere(leader) => {
                 say(None);
@@ -170,13 +173,13 @@ impl Consensus {
         let (tasks, taken) = mpsc::unbounded_channel();
         let hub = Arc::new(Hub {
             events,
-            leads: partitions.all().map(|_| watch::Sender::default()).collect(),
-            applied: partitions.all().map(|_| watch::Sender::default()).collect(),
+            leads: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
+            applied: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
             tasks: tasks.clone(),
         });
         let (journal, report) = Journal::open(disk, options, Arc::clone(&hub) as _)?;
         let node = journal.node();
-        let logs: Vec<PartitionLog> = partitions.all().map(|p| journal.log(p)).collect();
+        let logs: Vec<PartitionLog> = partitions.all_and_system().map(|p| journal.log(p)).collect();
         for (log, applied) in logs.iter().zip(&hub.applied) {
             if matches!(formation, Formation::Alone) {
                 adopt::adopt(log, node)?;
@@ -184,9 +187,12 @@ impl Consensus {
             applied.send_replace(log.applied().index);
         }
         let (stop, stopped) = oneshot::channel();
+        let presence = Arc::new(Presence::default());
+        let is_alone = matches!(formation, Formation::Alone);
         let (begun, begins) = std::sync::mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("stead-consensus".into()).spawn({
+            let presence = Arc::clone(&presence);
             let (journal, hub, own) = (journal.clone(), Arc::clone(&hub), tasks.clone());
             move || {
                 runtime.block_on(async move {
@@ -200,7 +206,6 @@ impl Consensus {
                         Err(error) => return drop(begun.send(Err(error))),
                     };
                     let _ = begun.send(Ok(()));
-                    let presence = Arc::new(Presence::default());
                     let service = Service { node, members, carrier, presence, tasks: own };
                     service.run(taken, stopped).await;
                     for member in &service.members {
@@ -217,6 +222,8 @@ impl Consensus {
             journal,
             hub,
             node,
+            presence,
+            is_alone,
             tasks,
             stop: Mutex::new(Some(stop)),
             thread: Mutex::new(Some(thread)),
@@ -324,6 +331,20 @@ impl Consensus {
     pub fn leads(&self, partition: PartitionId) -> watch::Receiver<Option<Term>> {
         let leads = self.0.hub.leads.get(usize::from(partition.get()));
         leads.expect("a partition of this journal").subscribe()
+    }
+
+    /// Who leads a partition, as far as this node knows: itself, or whoever said
+    /// so last.
+    #[must_use]
+    pub fn leader(&self, partition: PartitionId) -> Option<NodeId> {
+        let here = self.0.hub.leads.get(usize::from(partition.get()))?.borrow().is_some();
+        if here { Some(self.0.node) } else { self.0.presence.leader_of(partition) }
+    }
+
+    /// Whether this node was opened to be alone: nobody else can lead.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.0.is_alone
     }
 
     /// Why a partition can't be served by this node, if its storage has failed.

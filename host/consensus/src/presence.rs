@@ -19,6 +19,7 @@ pub(crate) struct Presence(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
+    there: BTreeSet<NodeId>,
     gone: BTreeSet<NodeId>,
     /// What each node last said that it leads, and when.
     said: BTreeMap<NodeId, (Instant, BTreeMap<PartitionId, Term>)>,
@@ -35,7 +36,24 @@ impl Presence {
     /// A node is gone, or there again. Whether that is news.
     pub(crate) fn set(&self, node: NodeId, there: bool) -> bool {
         let mut known = self.known();
-        if there { known.gone.remove(&node) } else { known.gone.insert(node) }
+        if there {
+            known.there.insert(node) | known.gone.remove(&node)
+        } else {
+            known.there.remove(&node) | known.gone.insert(node)
+        }
+    }
+
+    /// The nodes that were said to be there.
+    pub(crate) fn there(&self) -> BTreeSet<NodeId> {
+        self.known().there.clone()
+    }
+
+    /// Who leads a group, by what the nodes that aren't gone said last.
+    pub(crate) fn leader_of(&self, partition: PartitionId) -> Option<NodeId> {
+        let known = self.known();
+        let said = known.said.iter().filter(|(node, _)| !known.gone.contains(node));
+        let leads = said.filter_map(|(node, (_, leads))| Some((*leads.get(&partition)?, *node)));
+        leads.max().map(|(_, node)| node)
     }
 
     pub(crate) fn is_gone(&self, node: NodeId) -> bool {
@@ -100,7 +118,10 @@ mod tests {
         assert!(!presence.set(NODE, false), "it is none");
         assert!(presence.is_gone(NODE));
         assert!(presence.leads_no_more(NODE, GROUP, Term(2), now));
+        assert_eq!(presence.leader_of(GROUP), None);
         assert!(presence.set(NODE, true));
+        assert_eq!(presence.leader_of(GROUP), Some(NODE));
+        assert_eq!(presence.there().len(), 1);
         assert!(!presence.leads_no_more(NODE, GROUP, Term(2), now));
     }
 

@@ -30,6 +30,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(40);
 /// How often a node says which groups it leads.
 const LEADS: Duration = Duration::from_millis(250);
+/// How soon it says so when it leads another: others may have been elected with it.
+const SAY_SOON: Duration = Duration::from_millis(3);
 
 /// What the service is told to do.
 pub(crate) enum Task {
@@ -48,6 +50,8 @@ pub(crate) enum Task {
     Transfer(PartitionId, NodeId),
     /// What was held back meanwhile is proposed.
     HandoverEnds(PartitionId),
+    /// The others are to hear soon what this node leads.
+    SayLeads,
     /// A change of a group's members.
     Change(PartitionId, MembersChange, oneshot::Sender<Result<(), MembersError>>),
     /// How a group is doing.
@@ -75,10 +79,15 @@ impl Service {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut said = Instant::now();
+        let mut say_soon = false;
         loop {
             tokio::select! {
                 Some(task) = tasks.recv() => {
                     let urgent = matches!(task, Task::Presence(..));
+                    if matches!(task, Task::SayLeads) && !say_soon {
+                        say_soon = true;
+                        look.reset_after(SAY_SOON);
+                    }
                     self.take(task).await;
                     if urgent {
                         look.reset_immediately();
@@ -86,7 +95,7 @@ impl Service {
                 }
                 _ = look.tick(), if self.carrier.is_some() => {
                     self.look_after(&mut looked).await;
-                    if said.elapsed() >= LEADS {
+                    if said.elapsed() >= LEADS || std::mem::take(&mut say_soon) {
                         said = Instant::now();
                         self.say_what_it_leads();
                     }
@@ -146,6 +155,7 @@ impl Service {
                 };
                 let _ = answer.send(begun);
             }
+            Task::SayLeads => {}
             Task::Transfer(partition, to) => {
                 if let Some(member) = self.member(partition).cloned() {
                     let (network, tasks) = (self.network(&member), self.tasks.clone());
@@ -239,7 +249,7 @@ impl Service {
     /// Tells every node that has a part in any group what this node leads.
     fn say_what_it_leads(&self) {
         let Some(carrier) = &self.carrier else { return };
-        let mut nodes = BTreeSet::new();
+        let mut nodes = self.presence.there();
         let mut leads = Vec::new();
         for member in &self.members {
             let view = View::of(member);

@@ -43,6 +43,17 @@ impl PartitionCount {
         (0..self.get()).map(PartitionId)
     }
 
+    /// What the cluster keeps of itself: a partition behind those of entities.
+    #[must_use]
+    pub fn system(self) -> PartitionId {
+        PartitionId(self.get())
+    }
+
+    /// All partitions, in order, and the cluster's own.
+    pub fn all_and_system(self) -> impl Iterator<Item = PartitionId> {
+        (0..=self.get()).map(PartitionId)
+    }
+
     /// The partition of an entity: XXH3 (64 bits, seed 0) of `type`, a zero
     /// byte and `id`, modulo the count. It decides where stored data is looked
     /// for, so it never changes.

@@ -26,5 +26,5 @@ pub use config::{EngineConfig, PlantedBug};
 pub use engine::Engine;
 pub use vocabulary::{
     Answer, AppendFailure, BatchNumber, Command, Counters, Deployment, Effect, Incident, Input,
-    Inspection, Query, Ticket,
+    Inspection, Query, ReplyOrigin, Ticket,
 };

@@ -151,6 +151,44 @@ pub enum Effect {
     ApplySoon,
 }
 
+/// Where a reply to a command comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplyOrigin {
+    /// Its outcome was recorded just now; it is committed.
+    Recorded,
+    /// It is that of an earlier attempt under the same id.
+    Replayed,
+    /// The command changed nothing, and nothing was recorded.
+    Unrecorded,
+}
+
+impl Answer {
+    /// Whether it speaks of the entity's state without a commit that shows that
+    /// this node still leads the partition. Where another may lead, that is made
+    /// sure before anybody hears of it.
+    #[must_use]
+    pub fn depends_on_leading(&self) -> bool {
+        match self {
+            Self::Reply { origin, .. } => *origin != ReplyOrigin::Recorded,
+            Self::QueryReply(_)
+            | Self::Inspection(_)
+            | Self::Rejected(_)
+            | Self::KeyReused
+            | Self::Fault { .. }
+            | Self::Unreadable(_)
+            | Self::SnapshotRefused(_) => true,
+            Self::SnapshotStored(_)
+            | Self::UnknownType
+            | Self::UnknownName { .. }
+            | Self::MailboxFull
+            | Self::DeadlinePassed
+            | Self::DiskFull(_)
+            | Self::OutcomeUnknown(_)
+            | Self::Unavailable(_) => false,
+        }
+    }
+}
+
 /// What a request is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -160,8 +198,8 @@ pub enum Answer {
         body: Vec<u8>,
         /// The entity's last sequence number after it.
         sequence: SequenceNumber,
-        /// Whether it is the reply of an earlier attempt.
-        replayed: bool,
+        /// Where it comes from.
+        origin: ReplyOrigin,
     },
     /// A query's reply; the state that it speaks of is durable.
     QueryReply(Vec<u8>),

@@ -161,7 +161,7 @@ fn open_stores(
         verify: options.verify,
         space: Arc::clone(space),
     };
-    let stores = options.partitions.all().map(|partition| {
+    let stores = options.partitions.all_and_system().map(|partition| {
         Store::open(Arc::clone(disk), partition, identity.clone(), store_options.clone())
             .map(Arc::new)
     });

@@ -86,7 +86,7 @@ impl Writer {
         applies: Arc<dyn Applies>,
     ) -> Self {
         let mut standing = Standing::default();
-        for (partition, tail) in options.partitions.all().zip(shared.tails()) {
+        for (partition, tail) in options.partitions.all_and_system().zip(shared.tails()) {
             if tail.last.index > LogIndex(0) {
                 standing.heads.insert(partition, tail.last);
             }

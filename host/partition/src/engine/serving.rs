@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::PlantedBug,
     ports::{Guests, StoreReader},
-    vocabulary::{Answer, Effect, Ticket},
+    vocabulary::{Answer, Effect, ReplyOrigin, Ticket},
 };
 
 /// What came of an attempt to serve a request.
@@ -291,7 +291,8 @@ impl<G: Guests> Engine<G> {
             RequestId::Caller(_) => self.config.requests.caller_key_retention_ms,
             RequestId::Minted(_) if nothing => {
                 let (touched, sequence) = (entity.touched, entity.last_sequence);
-                let answer = Answer::Reply { body: reply, sequence, replayed: false };
+                let origin = ReplyOrigin::Unrecorded;
+                let answer = Answer::Reply { body: reply, sequence, origin };
                 self.answer_when(touched, ticket, answer, step);
                 return;
             }
@@ -323,7 +324,7 @@ impl<G: Guests> Engine<G> {
             item.effects.iter().map(|effect| effect.kind.len() + effect.body.len()).sum();
         let bytes = event_bytes + effect_bytes + reply.len() + item.address.id.as_str().len() + 64;
         self.batches.push(Item::Outcome(item), bytes);
-        let answer = Answer::Reply { body: reply, sequence, replayed: false };
+        let answer = Answer::Reply { body: reply, sequence, origin: ReplyOrigin::Recorded };
         self.answer_when(batch, ticket, answer, step);
         if lifecycle.ends() {
             self.end_life(slot, sequence, ports);
@@ -384,7 +385,10 @@ impl<G: Guests> Engine<G> {
 }
 
 fn replayed(same: bool, sequence: SequenceNumber, reply: impl FnOnce() -> Vec<u8>) -> Answer {
-    if same { Answer::Reply { body: reply(), sequence, replayed: true } } else { Answer::KeyReused }
+    if !same {
+        return Answer::KeyReused;
+    }
+    Answer::Reply { body: reply(), sequence, origin: ReplyOrigin::Replayed }
 }
 
 fn gone() -> Answer {
