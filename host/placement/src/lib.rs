@@ -37,7 +37,8 @@
 //! - Nothing, to a partition that has no leader or no quorum, or whose last change
 //!   is still in progress.
 //! - A change after which fewer than a majority of the voters would be live, or
-//!   fewer live voters than before (unless there were more than are wanted).
+//!   fewer live voters than before, unless there were more than there are to be.
+//!   While a voter may soon return, they become no fewer in any case.
 //! - The leader's removal: it hands over first.
 
 #![forbid(unsafe_code)]
@@ -56,7 +57,7 @@ mod weight;
 mod why;
 mod zones;
 
-pub use observed::{NodeView, Observed, PartitionView, Progress, Standing};
+pub use observed::{Change, NodeView, Observed, PartitionView, Progress, Standing};
 pub use plan::{Plan, plan};
 pub use settings::{Replicas, ReplicasError, Settings};
 pub use status::{Draining, LostQuorum, Move, NodeLoad, Status, UnderReplicated};

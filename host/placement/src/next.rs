@@ -6,7 +6,7 @@ use stead_model::{NodeId, PartitionId};
 
 use crate::{
     census::{Census, majority},
-    observed::PartitionView,
+    observed::{PartitionView, Standing},
     step::Step,
     why::{Hold, Seat, Urgency},
 };
@@ -110,7 +110,7 @@ impl Group<'_> {
         let Some(leader) = self.view.leader.filter(|_| self.census.can_change(self.view)) else {
             return Next::Held(Hold::NoLeader);
         };
-        if self.view.changing {
+        if self.view.change.is_some() {
             return Next::Changing;
         }
         let leader_leaves = self.census.seat(leader) == Seat::Leaving;
@@ -198,13 +198,16 @@ impl Group<'_> {
         }
     }
 
-    /// Whether voters may be replaced by others at once: the others decide, too, and
-    /// no fewer of them are live, unless more were than are wanted.
+    /// Whether voters may be replaced by others at once: those decide, the leader is
+    /// one of them, and no fewer are live, unless more were than there can be. And
+    /// as long as one may soon return, the others don't become fewer: with it gone,
+    /// they would bear less.
     fn is_safe(&self, before: &BTreeSet<NodeId>, after: &BTreeSet<NodeId>) -> bool {
-        let enough = self.live(before).min(self.census.replicas());
-        let live = self.live(after);
-        live >= enough
+        let (live_before, live) = (self.live(before), self.live(after));
+        let waits = |node: &NodeId| self.census.seat(*node) == Seat::Waiting;
+        live >= live_before.min(self.census.replicas())
             && live >= majority(after.len())
+            && (live >= live_before || !after.iter().any(waits))
             && self.view.leader.is_some_and(|leader| after.contains(&leader))
     }
 
@@ -214,7 +217,7 @@ impl Group<'_> {
     fn is_harmless(&self, node: NodeId) -> bool {
         let may_return = |node: NodeId| {
             self.census.seat(node) == Seat::Lost
-                && matches!(self.census.standing(node), crate::Standing::Gone { .. })
+                && matches!(self.census.standing(node), Standing::Gone { .. })
         };
         if !may_return(node) || self.target.len() >= self.census.settings().replicas.get() {
             return false;

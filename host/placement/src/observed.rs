@@ -69,11 +69,25 @@ pub struct PartitionView {
     pub leader: Option<NodeId>,
     /// The leader's term.
     pub term: Term,
-    /// Whether a change is in progress: a membership that is joint or isn't
-    /// committed, or a step that is being carried out.
-    pub changing: bool,
+    /// The change in progress, if any: one that isn't committed, or a step that is
+    /// being carried out.
+    pub change: Option<Change>,
     /// Whether its leader has a quorum, as far as is known.
     pub has_quorum: bool,
+}
+
+/// A change in progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Of its voters and learners: a step is being carried out, or the membership is
+    /// joint or isn't committed.
+    Members,
+    /// Of its leader. It counts as led by the new one already: else every plan, until
+    /// it is, would hand over one more.
+    Leader {
+        /// The leader to be.
+        to: NodeId,
+    },
 }
 
 /// How far a replica is, as its leader knows it.

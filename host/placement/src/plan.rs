@@ -8,7 +8,7 @@ use crate::{
     census::Census,
     leaders::Leaders,
     next::{Group, Next},
-    observed::Observed,
+    observed::{Change, Observed},
     settings::Settings,
     status::Status,
     step::Step,
@@ -113,7 +113,7 @@ fn start(
             continue;
         }
         let learners = &group.view.learners;
-        let unseen = group.view.changing && learners.is_empty();
+        let unseen = group.view.change == Some(Change::Members) && learners.is_empty();
         room = room.saturating_sub(learners.len() + usize::from(unseen));
         for &node in learners.keys() {
             *receiving.entry(node).or_default() += 1;
@@ -159,7 +159,11 @@ fn hand_over(
         leaders.know(node);
     }
     for (&partition, group) in groups {
-        match (nexts.get(&partition), group.view.leader) {
+        let leader = match group.view.change {
+            Some(Change::Leader { to }) => Some(to),
+            Some(Change::Members) | None => group.view.leader,
+        };
+        match (nexts.get(&partition), leader) {
             (Some(Next::HandOver { heirs }), _) => {
                 leaders.may_lead(partition, None, heirs.clone());
             }

@@ -7,7 +7,7 @@ use crate::draft::Draft;
 /// How many shifts are weighed for one target, at most. In a cluster so large, and
 /// with zones so uneven, that it is reached, some partitions stay less spread than
 /// they could be.
-const WEIGHED_MAX: u32 = 2_000_000;
+const WEIGHED_MAX: u32 = 300_000;
 
 /// Shifts replicas so that fewer pairs of a partition share a zone, with the nodes
 /// as even as they were: to a node that holds one fewer, or in exchange for another

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stead_model::{NodeId, PartitionId, Term, TimestampMs};
 use stead_placement::{
-    Doing, NodeView, Observed, PartitionView, Plan, Progress, Settings, Standing, Step, Target,
-    plan,
+    Change, Doing, NodeView, Observed, PartitionView, Plan, Progress, Settings, Standing, Step,
+    Target, plan,
 };
 
 use super::{Random, check};
@@ -131,7 +131,13 @@ impl Cluster {
                 learners: progress(&learners),
                 leader: group.leader,
                 term: Term(group.term),
-                changing: group.step.is_some() || group.joint.is_some(),
+                change: match (&group.step, &group.joint) {
+                    (Some((Step::TransferLeader { to, .. }, _)), None) => {
+                        Some(Change::Leader { to: *to })
+                    }
+                    (None, None) => None,
+                    (Some(_), _) | (_, Some(_)) => Some(Change::Members),
+                },
                 has_quorum: group.leader.is_some() && self.decides(&group.voters),
             }
         };

@@ -2,12 +2,10 @@
 //! the while: each plan keeps the rules, and when the faults end everything comes
 //! to rest as it should be.
 
-mod sim;
-
 use std::num::NonZeroU16;
 
+use crate::sim::{Cluster, Random};
 use proptest::prelude::*;
-use sim::{Cluster, Random};
 use stead_model::PartitionCount;
 use stead_placement::{Replicas, Settings, Standing};
 

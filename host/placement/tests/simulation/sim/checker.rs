@@ -62,7 +62,7 @@ fn one(
     if !decides(observed, &before) || !view.has_quorum {
         return fail("a step without a quorum");
     }
-    if view.changing {
+    if view.change.is_some() {
         return fail("a step amid a change");
     }
     let Some(leader) = view.leader else { return fail("a step without a leader") };
