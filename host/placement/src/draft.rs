@@ -120,9 +120,12 @@ impl<'a> Draft<'a> {
         i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)
     }
 
+    /// Whether a node leads a partition that is not being moved. Of one that is, the
+    /// leader may just have handed over in order to go: that it doesn't lead must not
+    /// be a reason for it to stay.
     fn leads(&self, partition: PartitionId, node: NodeId) -> bool {
         let view = self.census.partitions().get(&partition);
-        view.is_some_and(|view| view.leader == Some(node))
+        view.is_some_and(|view| view.leader == Some(node) && view.learners.is_empty())
     }
 
     /// Lets replicas go where there are more than are wanted. Learners stay: each

@@ -157,32 +157,33 @@ impl Group<'_> {
         Next::Start { nodes: absent }
     }
 
-    /// Takes in who has caught up and lets go as many: all that are to go, if with
-    /// these all have come.
+    /// Takes in who has caught up. The lost ones go at once, others as far as there
+    /// are more than there are to be, and all when everybody has come.
     fn change_voters(&self, leader: NodeId, ready: &[NodeId], complete: bool) -> Next {
         let before = self.voters();
         let mut after = before.clone();
         after.extend(ready);
-        let outgoing = self.outgoing();
-        if outgoing.contains(&leader) {
-            let heirs = self.heirs();
-            if heirs.iter().any(|&heir| self.stays(heir)) {
-                return Next::HandOver { heirs };
-            }
-        }
-        let going_max = if complete { outgoing.len() } else { ready.len() };
         let mut held = false;
-        let going = outgoing
-            .iter()
-            .filter(|&&node| node != leader)
-            .filter(|&&node| !ready.is_empty() || !self.is_harmless(node));
-        for &node in going.take(going_max) {
+        let outgoing = self.outgoing();
+        let may_go = |node: NodeId, after: &BTreeSet<NodeId>| {
+            complete || self.census.seat(node) == Seat::Lost || after.len() > self.target.len()
+        };
+        for &node in outgoing.iter().filter(|&&node| node != leader) {
+            if !may_go(node, &after) || ready.is_empty() && self.is_harmless(node) {
+                continue;
+            }
             let mut fewer = after.clone();
             fewer.remove(&node);
             if self.is_safe(&before, &fewer) {
                 after = fewer;
             } else {
                 held = true;
+            }
+        }
+        if outgoing.contains(&leader) && may_go(leader, &after) {
+            let heirs = self.heirs();
+            if heirs.iter().any(|&heir| self.stays(heir)) {
+                return Next::HandOver { heirs };
             }
         }
         if after != before {

@@ -222,6 +222,24 @@ fn a_drained_replica_is_replaced_before_it_goes() {
 }
 
 #[test]
+fn two_lost_voters_go_when_the_first_replacement_comes() {
+    let standings = [PRESENT, PRESENT, PRESENT, LOST, LOST, PRESENT, PRESENT];
+    let one = observed(&standings, &[1, 2, 3, 4, 5], &[(6, 0), (7, 9_000)]);
+    assert_eq!(doing(5, &one), changes(&[1, 2, 3, 6]));
+}
+
+#[test]
+fn one_with_too_few_replicas_lets_go_of_none_that_lives() {
+    let standings = [PRESENT, DRAINING, PRESENT, PRESENT, PRESENT];
+    let few = observed(&standings, &[1, 2], &[(3, 0), (4, 9_000), (5, 9_000)]);
+    assert_eq!(doing(5, &few), changes(&[1, 2, 3]));
+    let enough = observed(&standings, &[1, 2], &[(3, 0), (4, 9_000)]);
+    assert_eq!(doing(3, &enough), changes(&[1, 2, 3]));
+    let more = observed(&standings, &[1, 2, 3], &[(4, 0)]);
+    assert_eq!(doing(3, &more), changes(&[1, 3, 4]));
+}
+
+#[test]
 fn a_node_drains_though_none_can_replace_it() {
     let drained = observed(&[PRESENT, PRESENT, DRAINING], &[1, 2, 3], &[]);
     assert_eq!(doing(3, &drained), changes(&[1, 2]));

@@ -207,6 +207,9 @@ impl Cluster {
             for node in replicas {
                 let standing = self.nodes.get(&node).map(|view| view.standing);
                 let lag = group.lag.entry(node).or_default();
+                if Some(node) == group.leader {
+                    *lag = 0;
+                }
                 if group.leader.is_none() || Some(node) == group.leader {
                     continue;
                 }
@@ -288,10 +291,28 @@ impl Cluster {
         }
     }
 
-    /// Whether everything is as it should be.
+    /// Whether any node could lose its disk and no partition its majority: also none
+    /// that is on its way to fewer voters.
+    pub fn can_lose_a_disk(&self) -> bool {
+        self.groups.values().all(|group| {
+            group.voters.len() >= 3
+                && group.voters.iter().all(|&voter| self.is_live(voter))
+                && group.step.is_none()
+                && group.joint.is_none()
+        })
+    }
+
+    /// Whether everything is as it should be, and all that are there have caught up.
     pub fn is_settled(&self, plan: &Plan) -> bool {
+        let lags = |group: &Group| {
+            let mut voters = group.voters.iter().filter(|&&voter| self.is_live(voter));
+            voters.any(|voter| group.lag.get(voter).is_some_and(|&lag| lag > 0))
+        };
         plan.whys().all(|why| why.doing == Doing::Settled)
-            && self.groups.values().all(|group| group.step.is_none() && group.joint.is_none())
+            && !self
+                .groups
+                .values()
+                .any(|group| group.step.is_some() || group.joint.is_some() || lags(group))
     }
 
     /// Runs until nothing is left to do. Gives how many ticks that took.
