@@ -2,7 +2,7 @@
 //! API shows and changes. Plain types; [`Service`] is the whole of it, so that
 //! the ingress can be tested against something simpler than a node.
 
-use std::{future::Future, ops::RangeInclusive, sync::Arc, time::Instant};
+use std::{borrow::Cow, future::Future, ops::RangeInclusive, sync::Arc, time::Instant};
 
 use serde::{Deserialize, Serialize};
 use stead_model::{
@@ -39,7 +39,7 @@ pub struct QueryCall {
 }
 
 /// A durable reply to a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandReply {
     /// The reply.
     pub body: Vec<u8>,
@@ -52,7 +52,7 @@ pub struct CommandReply {
 }
 
 /// Why a call has no reply.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CallError {
     /// The entity says no. Nothing was recorded.
     #[error("rejected: {}", .0.message)]
@@ -66,7 +66,7 @@ pub enum CallError {
         /// The type.
         entity_type: EntityType,
         /// "command" or "query".
-        what: &'static str,
+        what: Cow<'static, str>,
         /// What was asked for.
         name: String,
         /// What there is.
@@ -171,7 +171,7 @@ pub struct ComponentInfo {
 }
 
 /// Why a component was not taken in or a type not deployed. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum DeployError {
     /// The component is not one that can be run here.
     #[error("{0}")]
@@ -208,7 +208,7 @@ pub enum DeployError {
 }
 
 /// A stored event, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredEvent {
     /// Its number.
     pub sequence: SequenceNumber,
@@ -223,7 +223,7 @@ pub struct StoredEvent {
 }
 
 /// A part of an entity's history.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EventPage {
     /// The events, in order.
     pub events: Vec<StoredEvent>,
@@ -236,7 +236,7 @@ pub struct EventPage {
 }
 
 /// A stored snapshot, as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotView {
     /// The last event that it holds.
     pub sequence: SequenceNumber,

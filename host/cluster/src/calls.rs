@@ -59,7 +59,7 @@ impl Asked<'_> {
             Answer::UnknownType => CallError::UnknownType(self.address.entity_type.clone()),
             Answer::UnknownName { known } => CallError::UnknownName {
                 entity_type: self.address.entity_type.clone(),
-                what: self.what,
+                what: self.what.into(),
                 name: self.name.to_owned(),
                 known,
             },

@@ -132,24 +132,23 @@ impl Deployments {
         now: TimestampMs,
         act: impl FnOnce(Change),
     ) -> Result<Arc<DeployedType>, DeployError> {
-        let bytes =
-            self.blobs.get(hash).map_err(storage)?.ok_or(DeployError::UnknownComponent(hash))?;
-        let component = self.load(&bytes)?;
-        manifest
-            .check(component.description())
-            .map_err(|error| DeployError::Manifest(error.to_string()))?;
         let entity_type = manifest.entity_type.clone();
+        let (component, next) = self.checked(hash, manifest, now)?;
         let mut catalog = self.catalog();
-        self.check_routes(&catalog, &manifest)?;
-        let next = VersionFacts {
-            version: TypeVersion(0),
-            component: hash,
-            component_bytes: bytes.len() as u64,
-            deployed_at: now,
-            manifest,
-        };
-        let facts = catalog.facts(&entity_type).deployed(next);
+        let facts = self.planned(&catalog, next)?;
         self.establish(&mut catalog, &entity_type, facts, component, act)
+    }
+
+    /// What the facts of a type would be with a component that is here in service
+    /// as it. Nothing is changed.
+    pub fn plan_deploy(
+        &self,
+        hash: ComponentHash,
+        manifest: Manifest,
+        now: TimestampMs,
+    ) -> Result<TypeFacts, DeployError> {
+        let (_, next) = self.checked(hash, manifest, now)?;
+        self.planned(&self.catalog(), next)
     }
 
     /// Puts an earlier version of a type back into service.
@@ -160,17 +159,17 @@ impl Deployments {
         act: impl FnOnce(Change),
     ) -> Result<Arc<DeployedType>, DeployError> {
         let mut catalog = self.catalog();
-        let mut facts = catalog.facts(entity_type);
-        if facts.versions.is_empty() {
-            return Err(DeployError::UnknownType(entity_type.clone()));
-        }
-        let Some(back) = facts.version(version).cloned() else {
-            return Err(DeployError::UnknownVersion(entity_type.clone(), version));
-        };
-        self.check_routes(&catalog, &back.manifest)?;
-        let component = load_stored(&self.sandbox, &self.blobs, back.component)?;
-        facts.current = Some(version);
+        let (facts, component) = self.put_back(&catalog, entity_type, version)?;
         self.establish(&mut catalog, entity_type, facts, component, act)
+    }
+
+    /// What the facts of a type would be with an earlier version in service.
+    pub fn plan_rollback(
+        &self,
+        entity_type: &EntityType,
+        version: TypeVersion,
+    ) -> Result<TypeFacts, DeployError> {
+        self.put_back(&self.catalog(), entity_type, version).map(|(facts, _)| facts)
     }
 
     /// Takes a type out of service.
@@ -180,10 +179,108 @@ impl Deployments {
         act: impl FnOnce(Change),
     ) -> Result<(), DeployError> {
         let mut catalog = self.catalog();
+        let facts = out_of_service(&catalog, entity_type)?;
+        self.retire(&mut catalog, entity_type, facts, act)
+    }
+
+    /// What the facts of a type would be with it out of service.
+    pub fn plan_undeploy(&self, entity_type: &EntityType) -> Result<TypeFacts, DeployError> {
+        out_of_service(&self.catalog(), entity_type)
+    }
+
+    /// Takes over the facts of a type that the cluster agreed on. The component
+    /// that they have in service must be here.
+    pub fn follow(
+        &self,
+        entity_type: &EntityType,
+        facts: TypeFacts,
+        act: impl FnOnce(Change),
+    ) -> Result<(), DeployError> {
+        let mut catalog = self.catalog();
+        if catalog.facts(entity_type) == facts && self.problem(entity_type).is_none() {
+            return Ok(());
+        }
+        match facts.current().map(|version| version.component) {
+            Some(hash) => {
+                let component = load_stored(&self.sandbox, &self.blobs, hash)?;
+                self.establish(&mut catalog, entity_type, facts, component, act).map(drop)
+            }
+            None => self.retire(&mut catalog, entity_type, facts, act),
+        }
+    }
+
+    /// A component that is here, as it was taken in.
+    pub fn blob(&self, hash: ComponentHash) -> Result<Option<Vec<u8>>, DeployError> {
+        self.blobs.get(hash).map_err(storage)
+    }
+
+    /// Keeps a component that came from elsewhere, if it has this hash.
+    pub fn keep_blob(&self, hash: ComponentHash, bytes: &[u8]) -> Result<(), DeployError> {
+        let found = Blobs::hash(bytes);
+        if found != hash {
+            return Err(DeployError::Component(format!("it was to be {hash}, and is {found}")));
+        }
+        let _catalog = self.catalog();
+        self.blobs.put(bytes).map(drop).map_err(storage)
+    }
+
+    fn checked(
+        &self,
+        hash: ComponentHash,
+        manifest: Manifest,
+        now: TimestampMs,
+    ) -> Result<(LoadedComponent, VersionFacts), DeployError> {
+        let bytes =
+            self.blobs.get(hash).map_err(storage)?.ok_or(DeployError::UnknownComponent(hash))?;
+        let component = self.load(&bytes)?;
+        manifest
+            .check(component.description())
+            .map_err(|error| DeployError::Manifest(error.to_string()))?;
+        let next = VersionFacts {
+            version: TypeVersion(0),
+            component: hash,
+            component_bytes: bytes.len() as u64,
+            deployed_at: now,
+            manifest,
+        };
+        Ok((component, next))
+    }
+
+    fn planned(
+        &self,
+        catalog: &CatalogStore,
+        next: VersionFacts,
+    ) -> Result<TypeFacts, DeployError> {
+        self.check_routes(catalog, &next.manifest)?;
+        Ok(catalog.facts(&next.manifest.entity_type).deployed(next))
+    }
+
+    fn put_back(
+        &self,
+        catalog: &CatalogStore,
+        entity_type: &EntityType,
+        version: TypeVersion,
+    ) -> Result<(TypeFacts, LoadedComponent), DeployError> {
         let mut facts = catalog.facts(entity_type);
-        if facts.current.take().is_none() {
+        if facts.versions.is_empty() {
             return Err(DeployError::UnknownType(entity_type.clone()));
         }
+        let Some(back) = facts.version(version).cloned() else {
+            return Err(DeployError::UnknownVersion(entity_type.clone(), version));
+        };
+        self.check_routes(catalog, &back.manifest)?;
+        let component = load_stored(&self.sandbox, &self.blobs, back.component)?;
+        facts.current = Some(version);
+        Ok((facts, component))
+    }
+
+    fn retire(
+        &self,
+        catalog: &mut CatalogStore,
+        entity_type: &EntityType,
+        facts: TypeFacts,
+        act: impl FnOnce(Change),
+    ) -> Result<(), DeployError> {
         catalog.put(entity_type, facts).map_err(storage)?;
         self.replace(entity_type, None);
         act(Change::Undeployed(entity_type.clone()));
@@ -248,6 +345,17 @@ impl Deployments {
     fn catalog(&self) -> MutexGuard<'_, CatalogStore> {
         // What it says changes only after the disk agreed, so a panic leaves it whole.
         self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn out_of_service(
+    catalog: &CatalogStore,
+    entity_type: &EntityType,
+) -> Result<TypeFacts, DeployError> {
+    let mut facts = catalog.facts(entity_type);
+    match facts.current.take() {
+        Some(_) => Ok(facts),
+        None => Err(DeployError::UnknownType(entity_type.clone())),
     }
 }
 

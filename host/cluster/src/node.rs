@@ -26,7 +26,7 @@ use crate::{
     },
     bridge::Bridge,
     calls::{Asked, unavailable},
-    catalog::{Blobs, CatalogStore},
+    catalog::{Blobs, CatalogStore, TypeFacts},
     clock,
     deployments::{self, Deployments},
     guests::TypeCode,
@@ -70,6 +70,9 @@ pub enum OpenError {
         seconds = LEADERS_PATIENCE.as_secs()
     )]
     NoLeader(PartitionId),
+    /// The node can't be part of a cluster.
+    #[error("the node can't be part of a cluster: {0}")]
+    Cluster(String),
     /// The catalog or the components can't be.
     #[error("the catalog can't be opened: {0}")]
     Catalog(String),
@@ -101,6 +104,7 @@ struct Inner {
     recovery: RecoveryReport,
     stopping: AtomicBool,
     caller_patience: Duration,
+    component_bytes_max: u64,
     _sandbox: Arc<Sandbox>,
 }
 
@@ -118,9 +122,24 @@ impl Node {
     /// # Errors
     /// The first thing that can't be opened; nothing is left running.
     pub fn open(options: NodeOptions) -> Result<(Self, NodeThreads), OpenError> {
+        let (node, threads) = Self::open_in(options, Formation::Alone)?;
+        node.wait_for_leaders()?;
+        Ok((node, threads))
+    }
+
+    /// Opens a node as [`Self::open`] does, alone or with others. Which partitions
+    /// it leads is not waited for.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) fn open_in(
+        options: NodeOptions,
+        formation: Formation,
+    ) -> Result<(Self, NodeThreads), OpenError> {
         let limits: GuestLimits = options.sandbox.limits.clone();
         let count = options.journal.partitions;
         let patience = Duration::from_millis(options.engine.requests.deadline_ms_max);
+        let component_bytes_max = options.sandbox.load.component_bytes_max as u64;
         std::fs::create_dir_all(&options.directory).map_err(|source| OpenError::System {
             what: "the data directory can't be created",
             source,
@@ -129,7 +148,7 @@ impl Node {
         let bridge = Arc::new(Bridge::default());
         let events: Arc<dyn ConsensusEvents> = Arc::clone(&bridge) as _;
         let (consensus, recovery) =
-            Consensus::open(options.disk, options.journal, Formation::Alone, events)?;
+            Consensus::open(options.disk, options.journal, formation, events)?;
         let catalog_error = |error: &dyn std::fmt::Display| OpenError::Catalog(error.to_string());
         let blobs = Blobs::open(&options.directory.join("components"))
             .map_err(|error| catalog_error(&error))?;
@@ -159,6 +178,7 @@ impl Node {
             recovery,
             stopping: AtomicBool::new(false),
             caller_patience: patience,
+            component_bytes_max,
             _sandbox: sandbox,
         };
         let node = Self(Arc::new(inner));
@@ -179,30 +199,35 @@ impl Node {
             })
             .map_err(failed)?;
         let threads = NodeThreads { node: node.clone(), _workers: workers, ticker: Some(ticker) };
-        node.wait_for_leaders()?;
+        node.tell_leaders();
         Ok((node, threads))
+    }
+
+    /// Tells the partitions that this node leads: it may have been said before
+    /// there was anybody to hear it.
+    fn tell_leaders(&self) {
+        for (at, id) in self.0.count.all().enumerate() {
+            let term = *self.0.consensus.leads(id).borrow();
+            if let (Some(partition), Some(_)) = (self.0.partitions.task(at), term) {
+                partition.leads(term);
+                self.0.partitions.schedule(at);
+            }
+        }
     }
 
     /// Waits until all partitions are served: alone, a node soon leads them all.
     fn wait_for_leaders(&self) -> Result<(), OpenError> {
         let until = Instant::now() + LEADERS_PATIENCE;
-        for (at, id) in self.0.count.all().enumerate() {
+        for id in self.0.count.all() {
             let leads = self.0.consensus.leads(id);
-            let term = loop {
-                if let Some(term) = *leads.borrow() {
-                    break term;
-                }
+            while leads.borrow().is_none() {
                 if Instant::now() >= until || self.0.consensus.failure(id).is_some() {
                     return Err(OpenError::NoLeader(id));
                 }
                 std::thread::sleep(Duration::from_millis(1));
-            };
-            // It may have been said before there was anybody to hear it.
-            if let Some(partition) = self.0.partitions.task(at) {
-                partition.leads(Some(term));
-                self.0.partitions.schedule(at);
             }
         }
+        self.tell_leaders();
         Ok(())
     }
 
@@ -333,18 +358,105 @@ impl Node {
     }
 }
 
-impl Service for Node {
-    async fn command(&self, call: CommandCall) -> Result<CommandReply, CallError> {
-        let (request, fresh) = match &call.request {
-            Some(request) => (request.clone(), false),
-            None => (RequestId::mint(clock::now(), rand::random()), true),
-        };
+impl Node {
+    pub(crate) fn consensus(&self) -> &Consensus {
+        &self.0.consensus
+    }
+
+    /// Hands a command to its entity under an id; `fresh` if that can't have been
+    /// sent before.
+    pub(crate) async fn command_as(
+        &self,
+        call: CommandCall,
+        request: RequestId,
+        fresh: bool,
+    ) -> Result<CommandReply, CallError> {
         let (address, name, deadline) = (call.address.clone(), call.name.clone(), call.deadline);
         let asked =
             Asked { name: &name, request: Some(&request), ..self.asked(&address, "command") };
         let sent = Request::Command(call, request.clone(), fresh);
         let answer = self.ask(&asked, sent, deadline).await?;
         asked.command_reply(answer)
+    }
+
+    /// Entities in the partitions that this node leads.
+    pub(crate) async fn entities_led(
+        &self,
+        entity_type: EntityType,
+        after: Option<EntityId>,
+        count_max: usize,
+    ) -> Result<Vec<EntityId>, CallError> {
+        let mut readers = Vec::new();
+        for (id, partition) in self.0.count.all().zip(self.0.partitions.tasks()) {
+            if self.0.consensus.leads(id).borrow().is_none() {
+                continue;
+            }
+            let settled = tokio::time::timeout(self.0.caller_patience, partition.settled()).await;
+            readers.push(settled.map_err(|_| unavailable("the store is behind the log"))?);
+        }
+        history::read(move || history::entities(&readers, &entity_type, after.as_ref(), count_max))
+            .await
+    }
+
+    /// Takes over a type's facts that the cluster agreed on. Blocks while it
+    /// compiles.
+    pub(crate) fn follow_type(
+        &self,
+        entity_type: &EntityType,
+        facts: TypeFacts,
+    ) -> Result<(), DeployError> {
+        self.0.deployments.follow(entity_type, facts, |change| self.tell(&change))
+    }
+
+    pub(crate) fn plan_deploy(
+        &self,
+        component: ComponentHash,
+        manifest: Manifest,
+        now: TimestampMs,
+    ) -> Result<TypeFacts, DeployError> {
+        self.0.deployments.plan_deploy(component, manifest, now)
+    }
+
+    pub(crate) fn plan_rollback(
+        &self,
+        entity_type: &EntityType,
+        version: TypeVersion,
+    ) -> Result<TypeFacts, DeployError> {
+        self.0.deployments.plan_rollback(entity_type, version)
+    }
+
+    pub(crate) fn plan_undeploy(&self, entity_type: &EntityType) -> Result<TypeFacts, DeployError> {
+        self.0.deployments.plan_undeploy(entity_type)
+    }
+
+    /// A component that is here. Reads from the disk.
+    pub(crate) fn component(&self, hash: ComponentHash) -> Result<Option<Vec<u8>>, DeployError> {
+        self.0.deployments.blob(hash)
+    }
+
+    /// Keeps a component that came from another node, if it is the one that it
+    /// should be.
+    pub(crate) fn keep_component(
+        &self,
+        hash: ComponentHash,
+        bytes: &[u8],
+    ) -> Result<(), DeployError> {
+        self.0.deployments.keep_blob(hash, bytes)
+    }
+
+    /// The most bytes that a component may have.
+    pub(crate) fn component_bytes_max(&self) -> u64 {
+        self.0.component_bytes_max
+    }
+}
+
+impl Service for Node {
+    async fn command(&self, call: CommandCall) -> Result<CommandReply, CallError> {
+        let (request, fresh) = match &call.request {
+            Some(request) => (request.clone(), false),
+            None => (RequestId::mint(clock::now(), rand::random()), true),
+        };
+        self.command_as(call, request, fresh).await
     }
 
     async fn query(&self, call: QueryCall) -> Result<Vec<u8>, CallError> {

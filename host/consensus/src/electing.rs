@@ -94,7 +94,10 @@ impl Standing {
         presence: &Presence,
         now: Instant,
     ) -> bool {
-        if !view.is_voter(node) || !view.is_leaderless(partition, node, presence, now) {
+        if presence.has_resigned()
+            || !view.is_voter(node)
+            || !view.is_leaderless(partition, node, presence, now)
+        {
             *self = Self::default();
             return false;
         }

@@ -292,6 +292,11 @@ impl Consensus {
         let _ = self.0.tasks.send(Task::Transfer(partition, to));
     }
 
+    /// From now on this node doesn't come to lead anything.
+    pub fn resign(&self) {
+        self.0.presence.resign();
+    }
+
     /// Changes a group's members, if this node leads it; the change is committed
     /// when this returns.
     ///

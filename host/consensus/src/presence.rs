@@ -20,6 +20,7 @@ pub(crate) struct Presence(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     there: BTreeSet<NodeId>,
+    has_resigned: bool,
     gone: BTreeSet<NodeId>,
     /// What each node last said that it leads, and when.
     said: BTreeMap<NodeId, (Instant, BTreeMap<PartitionId, Term>)>,
@@ -41,6 +42,15 @@ impl Presence {
         } else {
             known.there.remove(&node) | known.gone.insert(node)
         }
+    }
+
+    /// This node is not to lead anything more.
+    pub(crate) fn resign(&self) {
+        self.known().has_resigned = true;
+    }
+
+    pub(crate) fn has_resigned(&self) -> bool {
+        self.known().has_resigned
     }
 
     /// The nodes that were said to be there.

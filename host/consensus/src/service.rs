@@ -311,6 +311,9 @@ async fn answer_of(
         }
         Request::Stand { term, last } => {
             let last = (term, last.into());
+            if presence.has_resigned() {
+                return Ok(Reply::Stood(false));
+            }
             Ok(Reply::Stood(handover::stand(member, network, node, from, last).await))
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// The most bytes that a caller's `Idempotency-Key` may have.
@@ -9,7 +10,7 @@ pub const REQUEST_KEY_BYTES_MAX: usize = 128;
 
 /// The idempotency key of a command. It is looked up per entity: the same key
 /// sent to two entities is two requests.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RequestId {
     /// Chosen by the caller: 1 to 128 visible ASCII characters.
     Caller(Box<str>),

@@ -11,5 +11,6 @@ mod routes;
 mod store;
 
 pub use blobs::Blobs;
+pub use format::{decode as decode_facts, encode as encode_facts};
 pub use routes::route_owner;
 pub use store::{CatalogStore, TypeFacts, VersionFacts};

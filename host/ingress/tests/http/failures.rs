@@ -52,8 +52,13 @@ async fn a_type_or_name_that_the_house_does_not_know_is_404() {
     assert_eq!(reply.problem(404, "unknown-type")["known"], json!(["cart"]));
     let known = vec!["add-item".to_owned()];
     let name = "checkout".to_owned();
-    let reply =
-        command_failing(CallError::UnknownName { entity_type, what: "command", name, known }).await;
+    let reply = command_failing(CallError::UnknownName {
+        entity_type,
+        what: "command".into(),
+        name,
+        known,
+    })
+    .await;
     assert_eq!(reply.problem(404, "unknown-command")["known"], json!(["add-item"]));
 }
 

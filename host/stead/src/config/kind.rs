@@ -99,7 +99,7 @@ macro_rules! number_kind {
     )+};
 }
 
-number_kind!(u16, u32, u64);
+number_kind!(u8, u16, u32, u64);
 
 impl Kind for bool {
     const FORM: Form = Form::Flag;

@@ -5,8 +5,8 @@ use stead_model::{GuestLimits, PartitionCount, RequestLimits};
 
 use super::{
     sections::{
-        AdminSection, EntitiesSection, GuestsSection, IngressSection, JournalSection, LogSection,
-        MemorySection, NodeSection, RequestsSection,
+        AdminSection, ClusterSection, EntitiesSection, GuestsSection, IngressSection,
+        JournalSection, LogSection, MemorySection, NodeSection, RequestsSection,
     },
     settings::Settings,
     span,
@@ -21,6 +21,8 @@ pub struct NodeConfig {
     pub ingress: IngressSection,
     /// Where the node is looked at and changed.
     pub admin: AdminSection,
+    /// The cluster that it is part of.
+    pub cluster: ClusterSection,
     /// What a request may be.
     pub requests: RequestsSection,
     /// What one call of an entity's code may use.
@@ -42,6 +44,7 @@ impl NodeConfig {
             node: NodeSection::from_settings(settings),
             ingress: IngressSection::from_settings(settings),
             admin: AdminSection::from_settings(settings),
+            cluster: ClusterSection::from_settings(settings),
             requests: RequestsSection::from_settings(settings),
             guests: GuestsSection::from_settings(settings),
             entities: EntitiesSection::from_settings(settings),

@@ -71,6 +71,31 @@ section! {
 }
 
 section! {
+    /// The cluster that the node is part of, if it has others.
+    ClusterSection in "cluster" {
+        /// Whether the node forms a cluster with others; if not, it is alone.
+        enabled: bool = "false";
+        /// The address at which other nodes reach this one, by TCP and by UDP. Keep it
+        /// within the cluster's network: what comes there is not authenticated.
+        listen: SocketAddr = "127.0.0.1:8082";
+        /// The address by which others know the node, if that isn't `listen`; needed where
+        /// it listens on all addresses.
+        advertise: String = "";
+        /// Where other nodes may be found: addresses or names with a port, with commas
+        /// between them. A name may stand for many.
+        seeds: String = "";
+        /// How many nodes are to form the cluster; a majority of them must see each other.
+        expected_nodes: u32 = "1", 1 => 1000;
+        /// How many replicas each partition has: 1, 3 or 5.
+        replicas: u8 = "3", 1 => 5;
+        /// The zone that the node fails with, if there are several.
+        zone: String = "";
+        /// How long a node may be gone before its replicas are made again elsewhere.
+        grace: Duration = "10s", Duration::from_millis(100) => DAY;
+    }
+}
+
+section! {
     /// What a request may be, and how long it may take.
     RequestsSection in "requests" {
         /// The most bytes in the body of a command or query.

@@ -3,8 +3,8 @@
 use super::{
     entry::{Checked, Entry, Section},
     sections::{
-        AdminSection, ClientSection, EntitiesSection, GuestsSection, IngressSection,
-        JournalSection, LogSection, MemorySection, NodeSection, RequestsSection,
+        AdminSection, ClientSection, ClusterSection, EntitiesSection, GuestsSection,
+        IngressSection, JournalSection, LogSection, MemorySection, NodeSection, RequestsSection,
     },
     source::Source,
 };
@@ -13,9 +13,10 @@ use super::{
 pub type SectionInfo = (&'static str, &'static [&'static str], &'static [Entry]);
 
 /// All sections, in the order in which they are shown.
-pub const SECTIONS: [SectionInfo; 10] = [
+pub const SECTIONS: [SectionInfo; 11] = [
     info::<NodeSection>(),
     info::<IngressSection>(),
+    info::<ClusterSection>(),
     info::<AdminSection>(),
     info::<RequestsSection>(),
     info::<GuestsSection>(),

@@ -8,7 +8,7 @@ mod signals;
 
 use std::net::SocketAddr;
 
-use stead_cluster::Node;
+use stead_cluster::Cluster;
 use stead_ingress::{serve_admin, serve_ingress};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -79,7 +79,10 @@ pub async fn run_node(
         });
         (tokio::spawn(ingress), tokio::spawn(admin))
     };
-    let (node, threads) = tokio::task::spawn_blocking(move || Node::open(options))
+    let cluster = options::cluster(&config, addresses.0)?;
+    let runtime = tokio::runtime::Handle::current();
+    let open = move || Cluster::open(options, cluster, &runtime);
+    let (node, threads) = tokio::task::spawn_blocking(open)
         .await
         .map_err(|error| Failure::failed(format!("the node could not be opened: {error}")))?
         .map_err(|error| Failure::failed(error.to_string()))?;
@@ -88,15 +91,20 @@ pub async fn run_node(
     let _ = to_admin.send(node.clone());
     ready(Ready { ingress: addresses.0, admin: addresses.1 });
     stop.asked().await;
+    // Others lead before this node stops to serve.
+    if !node.resign().await {
+        tracing::warn!("not all partitions could be handed over to other nodes");
+    }
     // The servers finish what they accepted, then the partitions what they took.
     for server in [servers.0, servers.1] {
         if let Err(error) = server.await {
             tracing::error!(%error, "a server ended badly");
         }
     }
-    if !node.drain(config.node.stop_timeout).await {
+    if !node.node().drain(config.node.stop_timeout).await {
         tracing::warn!("not all accepted work was finished in time; what was acknowledged is kept");
     }
+    node.leave().await;
     drop(node);
     let closed = tokio::task::spawn_blocking(move || threads.close()).await;
     match closed {
@@ -110,7 +118,7 @@ pub async fn run_node(
 }
 
 /// The node, once it is open. If that fails, the process ends.
-async fn opened(opening: oneshot::Receiver<Node>) -> Node {
+async fn opened(opening: oneshot::Receiver<Cluster>) -> Cluster {
     match opening.await {
         Ok(node) => node,
         Err(_) => std::future::pending().await,

@@ -1,9 +1,15 @@
 //! From settings to what the rooms below want to be told.
 
-use std::{path::Path, process::Command, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
 
 use stead_cluster::{
-    Compiler, EngineConfig, JournalOptions, LoadLimits, NodeOptions, RealDisk, SandboxOptions,
+    Advertised, ClusterOptions, Compiler, EngineConfig, JournalOptions, LoadLimits, NodeOptions,
+    PlacementSettings, RealDisk, Replicas, SandboxOptions,
 };
 use stead_ingress::{AdminOptions, BodyLimits, ConnectionLimits, IngressOptions};
 
@@ -52,6 +58,70 @@ pub fn node(config: &NodeConfig) -> Result<NodeOptions, Failure> {
         engine: engine(config),
         workers: config.worker_threads(),
     })
+}
+
+/// With whom the node forms a cluster, if it does. Takes its addresses.
+pub fn cluster(
+    config: &NodeConfig,
+    ingress: SocketAddr,
+) -> Result<Option<ClusterOptions>, Failure> {
+    let section = &config.cluster;
+    if !section.enabled {
+        return Ok(None);
+    }
+    let taken = |error: std::io::Error| {
+        Failure::failed(format!("cluster.listen: {} can't be listened on: {error}", section.listen))
+            .hint("it takes the port by TCP and by UDP; is another node running?")
+    };
+    let peers = TcpListener::bind(section.listen).map_err(taken)?;
+    let listen = peers.local_addr().map_err(taken)?;
+    let gossip = UdpSocket::bind(listen).map_err(taken)?;
+    let advertised =
+        if section.advertise.is_empty() { listen } else { advertised(config, listen)? };
+    if advertised.ip().is_unspecified() {
+        return Err(Failure::failed(format!(
+            "cluster.advertise: other nodes can't reach this one at {advertised}"
+        ))
+        .hint("set cluster.advertise to an address of this machine that they can reach"));
+    }
+    let replicas = Replicas::try_from(section.replicas)
+        .map_err(|error| Failure::failed(format!("cluster.replicas: {error}")))?;
+    let ingress = match ingress.ip().is_unspecified() {
+        true => SocketAddr::new(advertised.ip(), ingress.port()),
+        false => ingress,
+    };
+    Ok(Some(ClusterOptions {
+        gossip,
+        peers,
+        advertised: Advertised { gossip: advertised, peer: advertised, ingress },
+        seeds: names(&section.seeds),
+        expected: count(section.expected_nodes),
+        zone: section.zone.clone(),
+        placement: PlacementSettings {
+            replicas,
+            partitions: config.partitions(),
+            grace_ms: span::as_ms(section.grace),
+            ..PlacementSettings::default()
+        },
+        directory: config.node.data.clone(),
+    }))
+}
+
+/// An address to advertise: with the port that is listened on, if it names none.
+fn advertised(config: &NodeConfig, listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    let given = config.cluster.advertise.as_str();
+    let address = given
+        .parse::<SocketAddr>()
+        .or_else(|_| given.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, listen.port())));
+    address.map_err(|_| {
+        Failure::failed(format!("cluster.advertise: {given:?} is no address"))
+            .hint("it is an IP address, with or without a port")
+    })
+}
+
+fn names(list: &str) -> Vec<String> {
+    let names = list.split([',', ' ']).map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect()
 }
 
 fn journal(config: &NodeConfig) -> JournalOptions {

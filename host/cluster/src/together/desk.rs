@@ -1,0 +1,202 @@
+//! What this node does for others.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use stead_consensus::{Consensus, MembersChange};
+use stead_model::PartitionId;
+use stead_peers::{Lane, PeerInfo, Reply, Service as PeerService};
+use tokio::runtime::Handle;
+
+use super::{
+    Cluster, Inner,
+    wire::{self, Ask, Group, Groups, Step, Told},
+};
+use crate::api::{CommandCall, QueryCall, Service};
+
+/// The longest that is worked for another node at once.
+const PATIENCE_MAX: Duration = Duration::from_secs(600);
+/// How many bytes of a component are answered at once.
+const COMPONENT_PART_BYTES: usize = 512 << 10;
+
+/// Takes what other nodes ask.
+pub struct Desk {
+    consensus: Consensus,
+    /// Where what they ask is worked on.
+    runtime: Handle,
+    cluster: OnceLock<Weak<Inner>>,
+}
+
+impl Desk {
+    pub fn new(consensus: Consensus, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self { consensus, runtime, cluster: OnceLock::new() })
+    }
+
+    /// From now on there is somebody to work.
+    pub fn begin(&self, cluster: &Cluster) {
+        // It is set once, when the node is opened.
+        let _ = self.cluster.set(Arc::downgrade(&cluster.0));
+    }
+}
+
+impl PeerService for Desk {
+    fn serve(&self, from: &PeerInfo, lane: Lane, payload: Bytes, reply: Reply) {
+        if lane != Lane::Requests {
+            // Taken here, in the order of the connection.
+            let answer = self.consensus.serve(from.node, payload.to_vec());
+            self.runtime.spawn(async move {
+                // Without an answer, whoever asked is told that there is none.
+                if let Ok(answer) = answer.await {
+                    reply.answer(answer.into());
+                }
+            });
+            return;
+        }
+        let Some(inner) = self.cluster.get().and_then(Weak::upgrade) else { return };
+        let (cluster, node) = (Cluster(inner), from.node);
+        self.runtime.spawn(async move {
+            let told = match wire::decode::<Ask>(&payload) {
+                Ok(ask) => cluster.answer(node, ask).await,
+                Err(why) => {
+                    tracing::warn!(from = %node.short(), %why, "a question was refused");
+                    Told::Unknown(why)
+                }
+            };
+            reply.answer(wire::encode(&told));
+        });
+    }
+}
+
+impl Cluster {
+    async fn answer(&self, from: stead_model::NodeId, ask: Ask) -> Told {
+        let node = self.node();
+        match ask {
+            Ask::Command { address, name, body, request, fresh, patience_ms } => {
+                let deadline = until(patience_ms);
+                let (name, body) = (name.into(), body.into());
+                let call = CommandCall { address, name, body, request: None, deadline };
+                Told::Command(node.command_as(call, request, fresh).await)
+            }
+            Ask::Query { address, name, body, patience_ms } => {
+                let deadline = until(patience_ms);
+                let call = QueryCall { address, name: name.into(), body: body.into(), deadline };
+                Told::Query(node.query(call).await)
+            }
+            Ask::Events { address, from, to, count_max } => {
+                let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
+                let page = match self.leads_still(&address).await {
+                    Ok(()) => node.events(address, from..=to, count_max).await,
+                    Err(error) => Err(error),
+                };
+                Told::Events(page)
+            }
+            Ask::Snapshot { address } => Told::Snapshot(match self.leads_still(&address).await {
+                Ok(()) => node.snapshot(address).await,
+                Err(error) => Err(error),
+            }),
+            Ask::TakeSnapshot { address } => Told::Taken(node.take_snapshot(address).await),
+            Ask::Inspect { address } => Told::Inspection(node.inspect(address).await),
+            Ask::Entities { entity_type, after, count_max } => {
+                let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
+                Told::Entities(node.entities_led(entity_type, after, count_max).await)
+            }
+            Ask::Deploy { component, manifest } => {
+                let manifest = match manifest.read() {
+                    Ok(manifest) => manifest,
+                    Err(why) => return Told::Unknown(why),
+                };
+                Told::Deployed(self.deploy_here(Some(from), component, manifest).await)
+            }
+            Ask::Rollback { entity_type, version } => {
+                Told::Deployed(self.rollback_here(&entity_type, version).await)
+            }
+            Ask::Undeploy { entity_type } => Told::Deployed(self.undeploy_here(&entity_type).await),
+            Ask::Component { component, from } => {
+                let node = node.clone();
+                let read = move || node.component(component).ok().flatten();
+                let bytes = tokio::task::spawn_blocking(read).await.ok().flatten();
+                Told::Component(bytes.map(|bytes| {
+                    let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+                    let until = from.saturating_add(COMPONENT_PART_BYTES).min(bytes.len());
+                    let part = bytes.get(from..until).unwrap_or_default();
+                    (part.to_vec(), bytes.len() as u64)
+                }))
+            }
+            Ask::Groups => Told::Groups(self.groups().await),
+            Ask::Step(step) => Told::Step(self.step(step).await),
+        }
+    }
+
+    /// The groups that this node has a part in, as it sees them.
+    pub(super) async fn groups(&self) -> Groups {
+        let consensus = self.consensus();
+        let views = self.count().all_and_system().map(|partition| async move {
+            let view = consensus.view(partition).await;
+            (partition, view)
+        });
+        let mut groups = Vec::new();
+        for (partition, view) in futures::future::join_all(views).await {
+            if view.voters.is_empty() {
+                continue;
+            }
+            let leads = *consensus.leads(partition).borrow() == Some(view.term);
+            groups.push(Group {
+                partition: partition.get(),
+                term: view.term.get(),
+                leads,
+                voters: view.voters.into_iter().collect(),
+                learners: view.learners.into_iter().collect(),
+                is_changing: view.is_changing,
+                last: view.last.index.get(),
+                matched: view.matched.into_iter().map(|(n, index)| (n, index.get())).collect(),
+            });
+        }
+        Groups { draining: self.is_draining(), groups }
+    }
+
+    /// Carries out a step of placement on a group that this node leads.
+    pub(super) async fn step(&self, step: Step) -> Result<(), String> {
+        let (partition, change) = match step {
+            Step::AddLearner { partition, node } => (partition, MembersChange::AddLearner(node)),
+            Step::ChangeVoters { partition, voters } => {
+                (partition, MembersChange::Voters(voters.into_iter().collect()))
+            }
+            Step::RemoveLearner { partition, node } => {
+                (partition, MembersChange::RemoveLearner(node))
+            }
+            Step::TransferLeader { partition, to } => {
+                return self.hand_over(PartitionId(partition), to).await;
+            }
+        };
+        let changed = self.consensus().change(PartitionId(partition), change).await;
+        changed.map_err(|error| error.to_string())
+    }
+
+    /// Hands a partition over; whether it was, after a while.
+    pub(super) async fn hand_over(
+        &self,
+        partition: PartitionId,
+        to: stead_model::NodeId,
+    ) -> Result<(), String> {
+        let mut leads = self.consensus().leads(partition);
+        if leads.borrow().is_none() {
+            return Err("this node doesn't lead it".into());
+        }
+        self.consensus().transfer(partition, to);
+        let gone = leads.wait_for(Option::is_none);
+        match tokio::time::timeout(HAND_OVER_PATIENCE, gone).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!("node {} did not come to lead it", to.short())),
+        }
+    }
+}
+
+/// How long it is waited for another to lead.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
+
+fn until(patience_ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(patience_ms).min(PATIENCE_MAX)
+}

@@ -1,0 +1,423 @@
+//! A node among others: how it comes to be in a cluster, who is there, where
+//! replicas go, and how a call reaches the node that leads its entity's partition.
+//!
+//! A [`Cluster`] is what callers see. One that was opened without
+//! [`ClusterOptions`] is its node, alone.
+
+mod boot;
+mod desk;
+mod following;
+mod gone;
+mod ledger;
+mod link;
+mod placing;
+mod routing;
+mod service;
+mod system_group;
+mod watching;
+mod wire;
+
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use stead_consensus::{Consensus, Formation};
+use stead_gossip::{Config as GossipConfig, Gossip, Identity, Options, ProtocolRange, Zone};
+use stead_journal::JournalError;
+use stead_model::{ClusterId, NodeId, PartitionCount, SequenceNumber};
+use stead_peers::{PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig};
+use stead_placement::{Plan, Settings};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use self::{boot::Charter, desk::Desk, gone::Gone, ledger::Ledger, link::Link};
+use crate::{Node, NodeOptions, NodeThreads, OpenError, clock};
+
+/// How long leaders are waited for to take over when this node stops.
+const RESIGN_PATIENCE: Duration = Duration::from_secs(8);
+
+/// With whom a node forms a cluster, and how it is reached by them.
+pub struct ClusterOptions {
+    /// Where it takes gossip, bound.
+    pub gossip: UdpSocket,
+    /// Where it takes other nodes' connections, bound.
+    pub peers: TcpListener,
+    /// The addresses by which others reach these two, and callers the node.
+    pub advertised: Advertised,
+    /// Where other nodes may be found: the addresses of their gossip, by number or
+    /// name. A name may stand for many.
+    pub seeds: Vec<String>,
+    /// How many nodes are to be there when the cluster is formed.
+    pub expected: usize,
+    /// The zone that the node fails with; empty for none.
+    pub zone: String,
+    /// What is wanted of placement.
+    pub placement: Settings,
+    /// Where the node keeps which cluster it is in.
+    pub directory: PathBuf,
+}
+
+/// The addresses by which a node is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Advertised {
+    /// Gossip, by UDP.
+    pub gossip: SocketAddr,
+    /// Other nodes, by TCP.
+    pub peer: SocketAddr,
+    /// Callers, by HTTP.
+    pub ingress: SocketAddr,
+}
+
+/// A node of a cluster. Cheap to clone; all clones are the same node.
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
+
+struct Inner {
+    node: Node,
+    id: NodeId,
+    count: PartitionCount,
+    consensus: Consensus,
+    together: Option<Together>,
+}
+
+struct Together {
+    gossip: Gossip,
+    peers: OnceLock<Arc<Peers>>,
+    ledger: Arc<Ledger>,
+    gone: Gone,
+    draining: AtomicBool,
+    /// How far the facts were taken over, and whether all that there were.
+    followed: watch::Sender<(SequenceNumber, bool)>,
+    /// The last plan, where the facts are led.
+    plan: watch::Sender<Option<Arc<Plan>>>,
+    cluster: OnceLock<ClusterId>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The threads of a node of a cluster.
+pub struct ClusterThreads {
+    node: NodeThreads,
+    /// What the transport runs on: nothing else does.
+    transport: Option<Runtime>,
+}
+
+impl Cluster {
+    /// Opens a node. With options for a cluster it finds or forms one after this
+    /// has returned; [`Service::status`](crate::api::Service::status) tells when it
+    /// is ready. Blocks meanwhile.
+    ///
+    /// # Errors
+    /// As [`Node::open`], and if gossip can't be started.
+    pub fn open(
+        options: NodeOptions,
+        cluster: Option<ClusterOptions>,
+        runtime: &Handle,
+    ) -> Result<(Self, ClusterThreads), OpenError> {
+        let count = options.journal.partitions;
+        let Some(cluster) = cluster else {
+            let (node, threads) = Node::open(options)?;
+            let opened = Self::of(node, count, None);
+            return Ok((opened, ClusterThreads { node: threads, transport: None }));
+        };
+        let system = |what| move |source| OpenError::System { what, source };
+        let charter = Charter::load(&cluster.directory)
+            .map_err(|error| OpenError::Cluster(error.to_string()))?;
+        let link = Link::default();
+        let formation = Formation::Together(Arc::new(link.clone()));
+        let (node, threads) = Node::open_in(options, formation)?;
+        let transport = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("stead-peers")
+            .enable_all()
+            .build()
+            .map_err(system("a runtime for the transport can't be started"))?;
+        let epoch = clock::now().get();
+        let gossip = start_gossip(&cluster, charter, node.consensus().node(), epoch)
+            .map_err(OpenError::Cluster)?;
+        let together = Together {
+            gossip,
+            peers: OnceLock::new(),
+            ledger: Ledger::new(node.consensus().clone(), count.system()),
+            gone: Gone::default(),
+            draining: AtomicBool::new(false),
+            followed: watch::Sender::new((SequenceNumber(0), false)),
+            plan: watch::Sender::new(None),
+            cluster: OnceLock::new(),
+            tasks: Mutex::default(),
+        };
+        let opened = Self::of(node, count, Some(together));
+        let desk = Desk::new(opened.consensus().clone(), runtime.clone());
+        desk.begin(&opened);
+        let entering = opened.clone().enter(
+            Entering { options: cluster, charter, epoch, link, desk },
+            transport.handle().clone(),
+        );
+        opened.run(runtime, entering);
+        Ok((opened, ClusterThreads { node: threads, transport: Some(transport) }))
+    }
+
+    fn of(node: Node, count: PartitionCount, together: Option<Together>) -> Self {
+        let consensus = node.consensus().clone();
+        Self(Arc::new(Inner { id: consensus.node(), node, count, consensus, together }))
+    }
+
+    fn run(&self, runtime: &Handle, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(together) = &self.0.together {
+            let task = runtime.spawn(work);
+            together.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        }
+    }
+}
+
+struct Entering {
+    options: ClusterOptions,
+    charter: Option<Charter>,
+    epoch: u64,
+    link: Link,
+    desk: Arc<Desk>,
+}
+
+fn start_gossip(
+    options: &ClusterOptions,
+    charter: Option<Charter>,
+    node: NodeId,
+    epoch: u64,
+) -> Result<Gossip, String> {
+    let protocols =
+        ProtocolRange::new(PROTOCOL_MIN, PROTOCOL_MAX).map_err(|error| error.to_string())?;
+    let identity = Identity {
+        epoch,
+        node,
+        gossip: options.advertised.gossip,
+        peer: options.advertised.peer,
+        ingress: options.advertised.ingress,
+        zone: Zone::new(&options.zone).map_err(|error| error.to_string())?,
+        protocols,
+    };
+    let socket = options.gossip.try_clone().map_err(|error| error.to_string())?;
+    Gossip::start(Options {
+        config: GossipConfig::default(),
+        identity,
+        cluster: charter.map(|charter| charter.cluster),
+        socket,
+        seed: rand::random(),
+    })
+    .map_err(|error| error.to_string())
+}
+
+impl Cluster {
+    /// Enters the cluster, and does what a node of one does, on this task and
+    /// others.
+    async fn enter(self, entering: Entering, transport: Handle) {
+        if let Err(why) = self.try_enter(entering, transport).await {
+            tracing::error!(%why, "this node can't be part of a cluster");
+        }
+    }
+
+    async fn try_enter(self, entering: Entering, transport: Handle) -> Result<(), String> {
+        let Entering { options, charter, epoch, link, desk } = entering;
+        let gossip = self.gossip().clone();
+        let charter = match charter {
+            Some(charter) => charter,
+            None => {
+                let found = boot::find(&gossip, self.id(), &options.seeds, options.expected).await;
+                let directory = options.directory.clone();
+                let kept = tokio::task::spawn_blocking(move || found.keep(&directory)).await;
+                kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+                gossip.enter(found.cluster).await.map_err(|error| error.to_string())?;
+                found
+            }
+        };
+        let cluster = charter.cluster;
+        tracing::info!(%cluster, founded = charter.founding, "this node is part of a cluster");
+        let config = PeersConfig::new(self.id(), epoch, cluster);
+        let (peers, events) = Peers::start(config, options.peers, desk, &transport)
+            .map_err(|error| error.to_string())?;
+        let peers = Arc::new(peers);
+        link.begin(Arc::clone(&peers));
+        let Some(together) = &self.0.together else { return Ok(()) };
+        // Each is set once, here.
+        let _ = together.peers.set(Arc::clone(&peers));
+        let _ = together.cluster.set(cluster);
+        self.run(&Handle::current(), watching::watch(self.clone(), peers, events));
+        self.run(&Handle::current(), keep_joining(gossip, options.seeds));
+        if charter.founding {
+            self.found().await?;
+            let begun = Charter { cluster, founding: false };
+            let directory = options.directory;
+            let kept = tokio::task::spawn_blocking(move || begun.keep(&directory)).await;
+            kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        }
+        self.run(&Handle::current(), following::follow(self.clone()));
+        self.run(&Handle::current(), placing::place(self.clone(), options.placement));
+        Ok(())
+    }
+
+    /// Begins all groups that have no members yet, with this node. Placement has
+    /// the others take part.
+    async fn found(&self) -> Result<(), String> {
+        for partition in self.count().all_and_system() {
+            if self.consensus().view(partition).await.voters.is_empty() {
+                let begun = self.consensus().begin(partition, [self.id()]).await;
+                begun.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes no new leadership, and hands over what it leads; whether all was.
+    pub async fn resign(&self) -> bool {
+        if self.0.together.is_none() {
+            return true;
+        }
+        self.consensus().resign();
+        let until = Instant::now() + RESIGN_PATIENCE;
+        loop {
+            let led = self
+                .count()
+                .all_and_system()
+                .filter(|partition| self.consensus().leads(*partition).borrow().is_some());
+            let handed: Vec<_> = led.map(|partition| self.hand_over_to_any(partition)).collect();
+            if handed.is_empty() {
+                return true;
+            }
+            let somebody = futures::future::join_all(handed).await.into_iter().any(|could| could);
+            if !somebody || Instant::now() >= until {
+                return false;
+            }
+        }
+    }
+
+    /// Hands a partition over to whoever of its voters is there and has most of
+    /// its log. Whether there was one.
+    async fn hand_over_to_any(&self, partition: stead_model::PartitionId) -> bool {
+        let view = self.consensus().view(partition).await;
+        let others = self.others();
+        let heir = view
+            .voters
+            .iter()
+            .filter(|voter| others.contains(voter))
+            .max_by_key(|voter| view.matched.get(voter).copied());
+        let Some(heir) = heir else { return false };
+        if let Err(why) = self.hand_over(partition, *heir).await {
+            tracing::info!(%partition, %why, "a partition was not handed over");
+        }
+        true
+    }
+
+    /// Tells the others that this node goes, and ends what it does among them.
+    pub async fn leave(&self) {
+        let Some(together) = &self.0.together else { return };
+        if let Err(error) = together.gossip.leave().await {
+            tracing::debug!(%error, "the others were not told that this node goes");
+        }
+        let tasks =
+            std::mem::take(&mut *together.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        if let Some(peers) = together.peers.get() {
+            peers.stop(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// This node's part, as it is on its own.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.0.node
+    }
+
+    fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    fn count(&self) -> PartitionCount {
+        self.0.count
+    }
+
+    fn consensus(&self) -> &Consensus {
+        &self.0.consensus
+    }
+
+    fn together(&self) -> &Together {
+        self.0.together.as_ref().expect("only a node that has others does this")
+    }
+
+    fn gossip(&self) -> &Gossip {
+        &self.together().gossip
+    }
+
+    fn gone(&self) -> &Gone {
+        &self.together().gone
+    }
+
+    fn peers(&self) -> Option<&Peers> {
+        self.0.together.as_ref()?.peers.get().map(Arc::as_ref)
+    }
+
+    fn ledger(&self) -> Option<Arc<Ledger>> {
+        Some(Arc::clone(&self.0.together.as_ref()?.ledger))
+    }
+
+    fn is_draining(&self) -> bool {
+        self.0.together.as_ref().is_some_and(|together| together.draining.load(Ordering::Acquire))
+    }
+
+    /// The other nodes that are there.
+    fn others(&self) -> BTreeSet<NodeId> {
+        let Some(together) = &self.0.together else { return BTreeSet::new() };
+        let members = together.gossip.members();
+        let there = members.present().map(|member| member.identity.node);
+        there.filter(|node| *node != self.id() && !together.gone.is_gone(*node)).collect()
+    }
+
+    fn has_followed(&self, through: SequenceNumber, all: bool) {
+        self.together().followed.send_replace((through, all));
+    }
+
+    fn following(&self) -> Option<watch::Receiver<(SequenceNumber, bool)>> {
+        Some(self.0.together.as_ref()?.followed.subscribe())
+    }
+
+    fn planned(&self, plan: Option<Arc<Plan>>) {
+        self.together().plan.send_replace(plan);
+    }
+}
+
+/// Names where others may be found, again and again: names come to stand for other
+/// addresses.
+async fn keep_joining(gossip: Gossip, seeds: Vec<String>) {
+    loop {
+        let mut addresses = boot::resolve(&seeds).await;
+        addresses.truncate(stead_gossip::NAMED_MAX);
+        if gossip.join(addresses).is_err() && !gossip.is_running() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+}
+
+impl ClusterThreads {
+    /// Ends the threads and closes the stores; see [`NodeThreads::close`].
+    ///
+    /// # Errors
+    /// As [`NodeThreads::close`].
+    pub fn close(self) -> Result<(), JournalError> {
+        let closed = self.node.close();
+        if let Some(transport) = self.transport {
+            transport.shutdown_timeout(Duration::from_secs(1));
+        }
+        closed
+    }
+}

@@ -1,0 +1,264 @@
+//! Where replicas go: the node that leads the cluster's facts asks every node what
+//! groups it has, plans, and has the groups' leaders carry out the next steps.
+//!
+//! Nothing of it has to survive: whoever leads the facts next sees the same groups
+//! and goes on from there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use stead_gossip::Health;
+use stead_model::{NodeId, PartitionId, Term};
+use stead_placement::{
+    Change, NodeView, Observed, PartitionView, Plan, Progress, Settings, Standing, Target, plan,
+};
+
+use super::{
+    Cluster,
+    system_group::{self, Nodes},
+    wire::{Ask, Group, Groups, Step, Told},
+};
+use crate::clock;
+
+/// How often it is planned.
+const PERIOD: Duration = Duration::from_millis(200);
+/// How long a node is waited for that is asked what groups it has.
+const ASK_PATIENCE: Duration = Duration::from_millis(800);
+/// How long a step may take until it is planned anew. A store that is sent takes
+/// longer; then the learner is there, and waited for.
+const STEP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The steps that are being carried out.
+type UnderWay = Arc<Mutex<BTreeMap<PartitionId, Change>>>;
+
+struct Placer {
+    target: Option<Target>,
+    under_way: UnderWay,
+}
+
+/// Plans, for as long as the node runs, whenever it leads the facts.
+pub(super) async fn place(cluster: Cluster, settings: Settings) {
+    let system = cluster.count().system();
+    let mut placer: Option<Placer> = None;
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        if cluster.consensus().leads(system).borrow().is_none() {
+            placer = None;
+            cluster.planned(None);
+            continue;
+        }
+        let placer =
+            placer.get_or_insert_with(|| Placer { target: None, under_way: UnderWay::default() });
+        let plan = placer.round(&cluster, &settings).await;
+        cluster.planned(Some(plan));
+    }
+}
+
+impl Placer {
+    async fn round(&mut self, cluster: &Cluster, settings: &Settings) -> Arc<Plan> {
+        let said = ask_all(cluster).await;
+        let nodes = nodes(cluster, &said);
+        let system = cluster.count().system();
+        let mut views = BTreeMap::new();
+        let groups = newest(&said);
+        for (partition, (node, group)) in &groups {
+            if *partition != system {
+                let mut view = view(*node, group, &nodes);
+                view.change = self.under_way(*partition).or(view.change);
+                views.insert(*partition, view);
+            }
+        }
+        let observed = Observed { nodes: nodes.clone(), partitions: views, now: clock::now() };
+        let plan = plan(settings, &observed, self.target.as_ref());
+        for step in &plan.steps {
+            let leader = observed.partitions.get(&step.partition()).and_then(|view| view.leader);
+            if let Some(leader) = leader {
+                tracing::info!(%step, "placement");
+                self.carry_out(cluster, leader, wire_step(step));
+            }
+        }
+        if let Some((node, group)) = groups.get(&system)
+            && group.leads
+            && self.under_way(system).is_none()
+        {
+            let nodes = system_nodes(&nodes, settings.grace_ms);
+            let replicas = settings.replicas.get();
+            if let Some(step) = system_group::next_step(group, *node, &nodes, replicas) {
+                tracing::info!(?step, "placement of the cluster's own partition");
+                self.carry_out(cluster, *node, step);
+            }
+        }
+        self.target = Some(plan.target.clone());
+        Arc::new(plan)
+    }
+
+    fn under_way(&self, partition: PartitionId) -> Option<Change> {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.get(&partition).copied()
+    }
+
+    fn carry_out(&self, cluster: &Cluster, leader: NodeId, step: Step) {
+        let (partition, change) = match &step {
+            Step::AddLearner { partition, .. }
+            | Step::ChangeVoters { partition, .. }
+            | Step::RemoveLearner { partition, .. } => (*partition, Change::Members),
+            Step::TransferLeader { partition, to } => (*partition, Change::Leader { to: *to }),
+        };
+        let partition = PartitionId(partition);
+        let under_way = Arc::clone(&self.under_way);
+        let lock = |under_way: &UnderWay| -> Option<Change> {
+            let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            under_way.insert(partition, change)
+        };
+        if lock(&under_way).is_some() {
+            return;
+        }
+        let cluster = cluster.clone();
+        tokio::spawn(async move {
+            let done = tokio::time::timeout(STEP_PATIENCE, at(&cluster, leader, step)).await;
+            if let Err(why) = done.unwrap_or_else(|_| Err("it takes too long".into())) {
+                // It is planned again, by what is then observed.
+                tracing::info!(%partition, %why, "a step of placement was not carried out");
+            }
+            under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        });
+    }
+}
+
+async fn at(cluster: &Cluster, leader: NodeId, step: Step) -> Result<(), String> {
+    if leader == cluster.id() {
+        return cluster.step(step).await;
+    }
+    let deadline = Instant::now() + STEP_PATIENCE;
+    match cluster.ask(leader, &Ask::Step(step), deadline).await {
+        Ok(Told::Step(done)) => done,
+        Ok(told) => Err(format!("an answer that does not fit: {told:?}")),
+        Err(failed) => Err(failed.to_string()),
+    }
+}
+
+async fn ask_all(cluster: &Cluster) -> BTreeMap<NodeId, Groups> {
+    let deadline = Instant::now() + ASK_PATIENCE;
+    let others = cluster.others().into_iter().map(|node| async move {
+        match cluster.ask(node, &Ask::Groups, deadline).await {
+            Ok(Told::Groups(groups)) => Some((node, groups)),
+            Ok(_) | Err(_) => None,
+        }
+    });
+    let mut said: BTreeMap<NodeId, Groups> =
+        futures::future::join_all(others).await.into_iter().flatten().collect();
+    said.insert(cluster.id(), cluster.groups().await);
+    said
+}
+
+/// Of each group what its leader says, in the highest term; or, if none leads it,
+/// what a member says.
+fn newest(said: &BTreeMap<NodeId, Groups>) -> BTreeMap<PartitionId, (NodeId, Group)> {
+    let mut newest: BTreeMap<PartitionId, (NodeId, Group)> = BTreeMap::new();
+    for (node, groups) in said {
+        for group in &groups.groups {
+            let rank = |group: &Group| (group.leads, group.term, group.last);
+            let partition = PartitionId(group.partition);
+            match newest.get(&partition) {
+                Some((_, known)) if rank(known) >= rank(group) => {}
+                _ => drop(newest.insert(partition, (*node, group.clone()))),
+            }
+        }
+    }
+    newest
+}
+
+/// The nodes that gossip knows, and those that only groups know.
+fn nodes(cluster: &Cluster, said: &BTreeMap<NodeId, Groups>) -> BTreeMap<NodeId, NodeView> {
+    let mut nodes = BTreeMap::new();
+    let members = cluster.gossip().members();
+    let gone = |node| Standing::Gone { since: cluster.gone().since(node) };
+    for member in &members.members {
+        let identity = &member.identity;
+        let zone = Some(identity.zone.as_str()).filter(|zone| !zone.is_empty());
+        let standing = match said.get(&identity.node) {
+            Some(groups) if groups.draining => Standing::Draining,
+            Some(_) => Standing::Present,
+            None if member.health != Health::Down && !cluster.gone().is_gone(identity.node) => {
+                Standing::Present
+            }
+            None => gone(identity.node),
+        };
+        nodes.insert(identity.node, NodeView { standing, zone: zone.map(str::to_owned) });
+    }
+    let own = &members.own;
+    let zone = Some(own.zone.as_str()).filter(|zone| !zone.is_empty()).map(str::to_owned);
+    let standing = if cluster.is_draining() { Standing::Draining } else { Standing::Present };
+    nodes.insert(own.node, NodeView { standing, zone });
+    for group in said.values().flat_map(|groups| &groups.groups) {
+        for node in group.voters.iter().chain(&group.learners) {
+            nodes.entry(*node).or_insert_with(|| NodeView { standing: gone(*node), zone: None });
+        }
+    }
+    nodes
+}
+
+fn system_nodes(nodes: &BTreeMap<NodeId, NodeView>, grace_ms: u64) -> Nodes {
+    let of = |wanted: fn(&Standing) -> bool| {
+        let of = nodes.iter().filter(move |(_, view)| wanted(&view.standing));
+        of.map(|(node, _)| *node).collect()
+    };
+    let now = clock::now();
+    let gone = nodes.iter().filter_map(|(node, view)| match view.standing {
+        Standing::Gone { since } => Some((*node, since.plus_ms(grace_ms) <= now)),
+        Standing::Removed => Some((*node, true)),
+        Standing::Present | Standing::Draining => None,
+    });
+    Nodes {
+        present: of(|standing| *standing == Standing::Present),
+        draining: of(|standing| *standing == Standing::Draining),
+        gone: gone.collect(),
+    }
+}
+
+fn view(node: NodeId, group: &Group, nodes: &BTreeMap<NodeId, NodeView>) -> PartitionView {
+    let progress = |of: &NodeId| {
+        if *of == node && group.leads {
+            return Progress::Behind(0);
+        }
+        match group.matched.iter().find(|(matched, _)| matched == of) {
+            Some((_, index)) if *index > 0 || group.last == 0 => {
+                Progress::Behind(group.last.saturating_sub(*index))
+            }
+            _ => Progress::Unknown,
+        }
+    };
+    let live = |of: &&NodeId| nodes.get(of).is_some_and(|view| view.standing.is_live());
+    let has_quorum =
+        group.leads && group.voters.iter().filter(live).count() * 2 > group.voters.len();
+    PartitionView {
+        voters: group.voters.iter().map(|of| (*of, progress(of))).collect(),
+        learners: group.learners.iter().map(|of| (*of, progress(of))).collect(),
+        leader: group.leads.then_some(node),
+        term: Term(group.term),
+        change: group.is_changing.then_some(Change::Members),
+        has_quorum,
+    }
+}
+
+fn wire_step(step: &stead_placement::Step) -> Step {
+    use stead_placement::Step as Planned;
+    match step {
+        Planned::AddLearner { partition, node } => {
+            Step::AddLearner { partition: partition.get(), node: *node }
+        }
+        Planned::ChangeVoters { partition, voters } => {
+            let voters = voters.iter().copied().collect();
+            Step::ChangeVoters { partition: partition.get(), voters }
+        }
+        Planned::RemoveLearner { partition, node } => {
+            Step::RemoveLearner { partition: partition.get(), node: *node }
+        }
+        Planned::TransferLeader { partition, to, .. } => {
+            Step::TransferLeader { partition: partition.get(), to: *to }
+        }
+    }
+}

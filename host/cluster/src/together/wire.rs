@@ -1,0 +1,160 @@
+//! What nodes ask of each other beside consensus: postcard, of a version that the
+//! transport's handshake agrees on. Only ever add kinds at the end.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use stead_model::{
+    Address, ComponentHash, EntityId, EntityType, NodeId, RequestId, SequenceNumber, TypeVersion,
+};
+
+use crate::api::{CallError, CommandReply, DeployError, EntityStatus, EventPage, SnapshotView};
+
+/// What is asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Ask {
+    /// A command for an entity whose partition the asked node leads.
+    Command {
+        address: Address,
+        name: String,
+        body: Vec<u8>,
+        request: RequestId,
+        /// Whether it can't have been sent before.
+        fresh: bool,
+        patience_ms: u64,
+    },
+    /// A query for such an entity.
+    Query { address: Address, name: String, body: Vec<u8>, patience_ms: u64 },
+    /// A part of such an entity's history.
+    Events { address: Address, from: u64, to: u64, count_max: u64 },
+    /// Such an entity's newest snapshot.
+    Snapshot { address: Address },
+    /// To take one.
+    TakeSnapshot { address: Address },
+    /// How such an entity fares.
+    Inspect { address: Address },
+    /// Entities in the partitions that the asked node leads.
+    Entities { entity_type: EntityType, after: Option<EntityId>, count_max: u64 },
+    /// To put a component into service that the asking node has.
+    Deploy { component: ComponentHash, manifest: Json },
+    /// To put an earlier version back.
+    Rollback { entity_type: EntityType, version: TypeVersion },
+    /// To take a type out of service.
+    Undeploy { entity_type: EntityType },
+    /// A part of a component.
+    Component { component: ComponentHash, from: u64 },
+    /// The groups that the asked node has a part in.
+    Groups,
+    /// A step of placement, on a group that the asked node leads.
+    Step(Step),
+}
+
+/// A value that postcard can't carry, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Json(pub Vec<u8>);
+
+impl Json {
+    pub fn of(value: &impl Serialize) -> Self {
+        Self(serde_json::to_vec(value).expect("it has text keys and finite numbers"))
+    }
+
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+        serde_json::from_slice(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+/// A step of placement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    AddLearner { partition: u16, node: NodeId },
+    ChangeVoters { partition: u16, voters: Vec<NodeId> },
+    RemoveLearner { partition: u16, node: NodeId },
+    TransferLeader { partition: u16, to: NodeId },
+}
+
+/// A group, as one of its nodes sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    pub partition: u16,
+    pub term: u64,
+    /// Whether the node that says this leads it.
+    pub leads: bool,
+    pub voters: Vec<NodeId>,
+    pub learners: Vec<NodeId>,
+    pub is_changing: bool,
+    /// The last entry of its log.
+    pub last: u64,
+    /// How far the others' logs have come; of the leader alone.
+    pub matched: Vec<(NodeId, u64)>,
+}
+
+/// What a node says of itself to who places.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Groups {
+    pub draining: bool,
+    pub groups: Vec<Group>,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Told {
+    Command(Result<CommandReply, CallError>),
+    Query(Result<Vec<u8>, CallError>),
+    Events(Result<EventPage, CallError>),
+    Snapshot(Result<Option<SnapshotView>, CallError>),
+    Taken(Result<SnapshotView, CallError>),
+    Inspection(Result<EntityStatus, CallError>),
+    Entities(Result<Vec<EntityId>, CallError>),
+    /// The number of the fact that it is now.
+    Deployed(Result<SequenceNumber, DeployError>),
+    /// A part of a component, and its whole size; none if it isn't here.
+    Component(Option<(Vec<u8>, u64)>),
+    Groups(Groups),
+    Step(Result<(), String>),
+    /// The question made no sense to the asked node.
+    Unknown(String),
+}
+
+pub fn encode(value: &impl Serialize) -> bytes::Bytes {
+    postcard::to_stdvec(value).expect("it is made of plain values").into()
+}
+
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(format!("{} bytes too many", rest.len())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_these_bytes() {
+        let ask = Ask::Command {
+            address: "a/b".parse().expect("an address"),
+            name: "add".into(),
+            body: vec![9, 8],
+            request: RequestId::Caller("k".into()),
+            fresh: true,
+            patience_ms: 300,
+        };
+        let bytes = encode(&ask);
+        let known: &[u8] =
+            &[0, 1, b'a', 1, b'b', 3, b'a', b'd', b'd', 2, 9, 8, 0, 1, b'k', 1, 172, 2];
+        assert_eq!(bytes, known);
+        let step = Ask::Step(Step::TransferLeader { partition: 3, to: NodeId(7) });
+        assert!(matches!(
+            decode::<Ask>(&encode(&step)),
+            Ok(Ask::Step(Step::TransferLeader { partition: 3, to: NodeId(7) }))
+        ));
+    }
+
+    #[test]
+    fn garbage_is_told() {
+        assert!(decode::<Ask>(&[]).is_err());
+        assert!(decode::<Ask>(&[200, 1]).is_err());
+        assert!(decode::<Ask>(&[11, 0]).is_err(), "one byte too many");
+        assert!(decode::<Ask>(&[0, 0xff, 0xff, 0xff, 0xff, 0x0f]).is_err());
+    }
+}
