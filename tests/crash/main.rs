@@ -9,7 +9,6 @@
 //! `STEAD_CRASH_ROUNDS=200` for the soak.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -17,8 +16,9 @@ use std::{
 
 use serde_json::json;
 use stead_tests::{
-    client::{Answer, Client},
-    history::{History, Known, Verdict},
+    client::Client,
+    history::{History, Known},
+    ledger,
     node::Node,
     random::Random,
 };
@@ -71,8 +71,8 @@ async fn acknowledged_commands_survive_kill_9_exactly_once() {
         client.await.expect("a client ends well: after the faults every command is answered");
     }
 
-    retry_some(&node, &history, &mut random).await;
-    let verdict = verdict(&node, &history).await;
+    ledger::retry_some(&node, &history, 500, &mut random).await;
+    let verdict = ledger::verdict(&node, &history).await;
     println!(
         "crash: {rounds} kills in {:?}, slowest restart {worst_restart:?}; acknowledged {}, \
          unknown {} (of which done {}), events {}, violations {}",
@@ -106,7 +106,7 @@ async fn client(
         let until = Instant::now() + Duration::from_secs(60);
         loop {
             let server = *addresses.borrow();
-            let known = send(&client, server, &entity, &serial).await;
+            let known = ledger::record(&client, server, &entity, &serial).await;
             let done = matches!(known, Known::Acknowledged { .. });
             history.lock().expect("unpoisoned").note(&entity, &serial, known);
             if done {
@@ -116,55 +116,6 @@ async fn client(
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-}
-
-async fn send(client: &Client, server: SocketAddr, entity: &str, serial: &str) -> Known {
-    let path = format!("/entities/{entity}/record");
-    let headers = [("idempotency-key", serial)];
-    match client.post(server, &path, &headers, &json!({"serial": serial})).await {
-        Ok(answer) if answer.status == 200 => acknowledged(&answer),
-        // Not available, or no room just now; the entity itself never says no.
-        Ok(answer) => {
-            let status = answer.status.as_u16();
-            assert!([429, 503, 504].contains(&status), "{status} {}", answer.text());
-            Known::Unknown
-        }
-        Err(_) => Known::Unknown,
-    }
-}
-
-fn acknowledged(answer: &Answer) -> Known {
-    let sequence = answer.header("stead-sequence").parse().expect("a sequence number");
-    Known::Acknowledged { sequence, reply: answer.body.to_vec() }
-}
-
-/// Sends some of the commands again, from all of the run: each must get the
-/// reply that it got before.
-async fn retry_some(node: &Node, history: &Arc<Mutex<History>>, random: &mut Random) {
-    let client = Client::default();
-    let sample = history.lock().expect("unpoisoned").sample(500, || random.number());
-    assert!(!sample.is_empty(), "nothing was acknowledged");
-    for (entity, serial) in sample {
-        let known = send(&client, node.ingress, &entity, &serial).await;
-        assert!(matches!(known, Known::Acknowledged { .. }), "{entity} {serial}: {known:?}");
-        history.lock().expect("unpoisoned").note(&entity, &serial, known);
-    }
-}
-
-async fn verdict(node: &Node, history: &Arc<Mutex<History>>) -> Verdict {
-    let entities: Vec<_> = {
-        let history = history.lock().expect("unpoisoned");
-        history.entities().map(str::to_owned).collect()
-    };
-    let mut journal = BTreeMap::new();
-    for entity in entities {
-        let events = node.events(&entity).await.into_iter().map(|event| {
-            let sequence = event["sequence"].as_u64().expect("a number");
-            (sequence, event["body"]["serial"].as_str().expect("a serial").to_owned())
-        });
-        journal.insert(entity, events.collect());
-    }
-    history.lock().expect("unpoisoned").check(&journal)
 }
 
 fn setting(name: &str, default: u64) -> u64 {

@@ -5,6 +5,8 @@
 
 pub mod calls;
 pub mod client;
+pub mod cluster;
 pub mod history;
+pub mod ledger;
 pub mod node;
 pub mod random;

@@ -322,6 +322,85 @@ pub struct NodeStatus {
     pub log_commits: u64,
 }
 
+/// How a cluster fares, as far as the node that is asked can see.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClusterStatus {
+    /// The cluster's identity, 32 hexadecimal digits; none if the node is alone or
+    /// in none yet.
+    pub cluster: Option<String>,
+    /// The nodes.
+    pub nodes: Vec<ClusterNode>,
+    /// The partitions; the last is the cluster's own, which keeps what is deployed.
+    pub partitions: Vec<ClusterPartition>,
+    /// How many replicas each partition should have, as far as there are nodes.
+    pub replicas_wanted: u64,
+    /// Partitions with fewer votes on nodes that are there.
+    pub under_replicated: u64,
+    /// Partitions that nobody leads.
+    pub leaderless: u64,
+    /// Partitions whose members are changing.
+    pub moving: u64,
+}
+
+/// Whether a node is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterNodeHealth {
+    /// It is.
+    Present,
+    /// It is missed, and may object.
+    Suspect,
+    /// It isn't.
+    Gone,
+}
+
+/// A node of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClusterNode {
+    /// Its identity, 32 hexadecimal digits.
+    pub node: String,
+    /// Whether it is there.
+    pub health: ClusterNodeHealth,
+    /// Whether it is the node that was asked.
+    pub asked: bool,
+    /// Where it reaches other nodes; none if only partitions know of it.
+    pub address: Option<String>,
+    /// Where callers reach it.
+    pub ingress: Option<String>,
+    /// Its zone, if it has one.
+    pub zone: Option<String>,
+    /// How many partitions it leads.
+    pub leads: u64,
+    /// How many partitions it has a vote on.
+    pub votes: u64,
+    /// How many partitions it has a replica of that has no vote yet.
+    pub learns: u64,
+}
+
+/// A partition of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClusterPartition {
+    /// The partition.
+    pub partition: u16,
+    /// The node that leads it, if one does.
+    pub leader: Option<String>,
+    /// Its term.
+    pub term: u64,
+    /// The last entry of its log.
+    pub last: u64,
+    /// The nodes with a vote.
+    pub voters: Vec<String>,
+    /// The nodes with a replica that has no vote.
+    pub learners: Vec<String>,
+    /// Whether its members are changing.
+    pub is_changing: bool,
+    /// How many entries the replicas lack that lack some, as the leader knows.
+    pub behind: std::collections::BTreeMap<String, u64>,
+}
+
 /// The house as those above see it. Every method is cheap to call and answers
 /// within its deadline, or at once.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -412,4 +491,9 @@ pub trait Service: Clone + Send + Sync + 'static {
 
     /// How the node fares.
     fn status(&self) -> NodeStatus;
+
+    /// How the cluster fares that the node is part of; nothing of one that is alone.
+    fn cluster(&self) -> impl Future<Output = ClusterStatus> + Send {
+        std::future::ready(ClusterStatus::default())
+    }
 }

@@ -47,8 +47,14 @@ pub enum Verb {
     Snapshot(commands::snapshot::Args),
     /// Show how an entity fares
     Inspect(commands::inspect::Args),
+    /// Show where an entity is, and why there
+    Why(commands::why::Args),
     /// Show how the node fares
     Status(commands::status::Args),
+    /// Show how the cluster fares
+    Cluster(commands::cluster::Args),
+    /// Show where the partitions are
+    Partitions(commands::partitions::Args),
     /// Measure an entity type, and what the machine gives without Stead
     Bench(commands::bench::Args),
     /// Print a shell's completions

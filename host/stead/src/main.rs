@@ -68,7 +68,10 @@ fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Events(args) => wait(commands::events::run(&args)),
         Verb::Snapshot(args) => wait(commands::snapshot::run(&args)),
         Verb::Inspect(args) => wait(commands::inspect::run(&args)),
+        Verb::Why(args) => wait(commands::why::run(&args)),
         Verb::Status(args) => wait(commands::status::run(&args)),
+        Verb::Cluster(args) => wait(commands::cluster::run(&args)),
+        Verb::Partitions(args) => wait(commands::partitions::run(&args)),
         Verb::Bench(args) => commands::bench::run(&args),
         Verb::Completions(args) => commands::completions::run(&args),
     }
@@ -98,7 +101,10 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Events(args) => args.connection.json,
         Verb::Snapshot(args) => args.connection.json,
         Verb::Inspect(args) => args.connection.json,
+        Verb::Why(args) => args.connection.json,
         Verb::Status(args) => args.connection.json,
+        Verb::Cluster(args) => args.wants_json(),
+        Verb::Partitions(args) => args.connection.json,
         Verb::Bench(args) => args.connection.json,
     }
 }

@@ -108,11 +108,7 @@ impl Look {
         }
         let enough = self.without.len() > expected / 2;
         let is_first = self.without.first() == Some(&node);
-        if enough && is_first && (steady >= STEADY || expected <= 1) {
-            Verdict::Found
-        } else {
-            Verdict::Wait
-        }
+        if enough && is_first && steady >= STEADY { Verdict::Found } else { Verdict::Wait }
     }
 }
 
@@ -123,7 +119,9 @@ pub async fn find(gossip: &Gossip, node: NodeId, seeds: &[String], expected: usi
     loop {
         let look = look(gossip, node, seeds).await;
         steady = if look == before { steady.saturating_add(1) } else { 1 };
-        match look.verdict(node, expected, steady) {
+        // Without an address there is nobody to be seen.
+        let sure = if seeds.is_empty() { STEADY } else { steady };
+        match look.verdict(node, expected, sure) {
             Verdict::Enter(cluster) => {
                 if look.clusters.len() > 1 {
                     tracing::warn!(
@@ -200,7 +198,8 @@ mod tests {
         assert_eq!(look.verdict(NodeId(5), 3, STEADY), Verdict::Wait);
         assert_eq!(without(&[2]).verdict(NodeId(2), 3, 99), Verdict::Wait);
         assert_eq!(without(&[2, 3]).verdict(NodeId(2), 4, 99), Verdict::Wait);
-        assert_eq!(without(&[2]).verdict(NodeId(2), 1, 1), Verdict::Found);
+        assert_eq!(without(&[2]).verdict(NodeId(2), 1, 1), Verdict::Wait);
+        assert_eq!(without(&[2]).verdict(NodeId(2), 1, STEADY), Verdict::Found);
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl Cluster {
             }
             Ask::Groups => Told::Groups(self.groups().await),
             Ask::Step(step) => Told::Step(self.step(step).await),
+            Ask::Follow { through } => Told::Followed(self.followed(through).await.is_ok()),
         }
     }
 

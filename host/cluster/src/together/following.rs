@@ -21,6 +21,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const PART_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a change may take until the facts' leader has made it.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long other nodes are waited for to take a change over.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take until this node has taken it over.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -184,7 +186,21 @@ impl Cluster {
             .unwrap_or_else(|error| Err(DeployError::Storage(error.to_string())))?;
         let made = ledger.put(&entity_type, &facts).await?;
         self.followed(made).await?;
+        self.others_follow(made).await;
         Ok(made)
+    }
+
+    /// Waits a while until the nodes that are there have taken over the facts up to
+    /// this one: whoever is told that a type is deployed may call any of them.
+    async fn others_follow(&self, through: SequenceNumber) {
+        let deadline = Instant::now() + OTHERS_PATIENCE;
+        let others = self.others().into_iter().map(|node| async move {
+            let told = self.ask(node, &Ask::Follow { through }, deadline).await;
+            if !matches!(told, Ok(Told::Followed(true))) {
+                tracing::warn!(node = %node.short(), "a node has not taken over a type in time");
+            }
+        });
+        futures::future::join_all(others).await;
     }
 
     /// Has a change made where the facts are led, and waits until this node has
@@ -229,7 +245,7 @@ impl Cluster {
     }
 
     /// Waits until this node has taken over the facts up to this one.
-    async fn followed(&self, through: SequenceNumber) -> Result<(), DeployError> {
+    pub(super) async fn followed(&self, through: SequenceNumber) -> Result<(), DeployError> {
         let Some(mut followed) = self.following() else { return Err(DeployError::Stopping) };
         let there = followed.wait_for(|(seen, all)| *seen >= through && *all);
         match tokio::time::timeout(FOLLOW_PATIENCE, there).await {

@@ -10,6 +10,7 @@ mod following;
 mod gone;
 mod ledger;
 mod link;
+mod overview;
 mod placing;
 mod routing;
 mod service;
@@ -33,7 +34,7 @@ use stead_gossip::{Config as GossipConfig, Gossip, Identity, Options, ProtocolRa
 use stead_journal::JournalError;
 use stead_model::{ClusterId, NodeId, PartitionCount, SequenceNumber};
 use stead_peers::{PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig};
-use stead_placement::{Plan, Settings};
+use stead_placement::Settings;
 use tokio::{
     runtime::{Handle, Runtime},
     sync::watch,
@@ -95,11 +96,11 @@ struct Together {
     peers: OnceLock<Arc<Peers>>,
     ledger: Arc<Ledger>,
     gone: Gone,
+    /// How many replicas a partition should have.
+    replicas: usize,
     draining: AtomicBool,
     /// How far the facts were taken over, and whether all that there were.
     followed: watch::Sender<(SequenceNumber, bool)>,
-    /// The last plan, where the facts are led.
-    plan: watch::Sender<Option<Arc<Plan>>>,
     cluster: OnceLock<ClusterId>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -149,9 +150,9 @@ impl Cluster {
             peers: OnceLock::new(),
             ledger: Ledger::new(node.consensus().clone(), count.system()),
             gone: Gone::default(),
+            replicas: cluster.placement.replicas.get(),
             draining: AtomicBool::new(false),
             followed: watch::Sender::new((SequenceNumber(0), false)),
-            plan: watch::Sender::new(None),
             cluster: OnceLock::new(),
             tasks: Mutex::default(),
         };
@@ -388,10 +389,6 @@ impl Cluster {
 
     fn following(&self) -> Option<watch::Receiver<(SequenceNumber, bool)>> {
         Some(self.0.together.as_ref()?.followed.subscribe())
-    }
-
-    fn planned(&self, plan: Option<Arc<Plan>>) {
-        self.together().plan.send_replace(plan);
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use stead_gossip::Health;
 use stead_model::{NodeId, PartitionId, Term};
 use stead_placement::{
-    Change, NodeView, Observed, PartitionView, Plan, Progress, Settings, Standing, Target, plan,
+    Change, NodeView, Observed, PartitionView, Progress, Settings, Standing, Target, plan,
 };
 
 use super::{
@@ -47,18 +47,16 @@ pub(super) async fn place(cluster: Cluster, settings: Settings) {
         tokio::time::sleep(PERIOD).await;
         if cluster.consensus().leads(system).borrow().is_none() {
             placer = None;
-            cluster.planned(None);
             continue;
         }
         let placer =
             placer.get_or_insert_with(|| Placer { target: None, under_way: UnderWay::default() });
-        let plan = placer.round(&cluster, &settings).await;
-        cluster.planned(Some(plan));
+        placer.round(&cluster, &settings).await;
     }
 }
 
 impl Placer {
-    async fn round(&mut self, cluster: &Cluster, settings: &Settings) -> Arc<Plan> {
+    async fn round(&mut self, cluster: &Cluster, settings: &Settings) {
         let said = ask_all(cluster).await;
         let nodes = nodes(cluster, &said);
         let system = cluster.count().system();
@@ -91,8 +89,7 @@ impl Placer {
                 self.carry_out(cluster, *node, step);
             }
         }
-        self.target = Some(plan.target.clone());
-        Arc::new(plan)
+        self.target = Some(plan.target);
     }
 
     fn under_way(&self, partition: PartitionId) -> Option<Change> {
@@ -140,7 +137,7 @@ async fn at(cluster: &Cluster, leader: NodeId, step: Step) -> Result<(), String>
     }
 }
 
-async fn ask_all(cluster: &Cluster) -> BTreeMap<NodeId, Groups> {
+pub(super) async fn ask_all(cluster: &Cluster) -> BTreeMap<NodeId, Groups> {
     let deadline = Instant::now() + ASK_PATIENCE;
     let others = cluster.others().into_iter().map(|node| async move {
         match cluster.ask(node, &Ask::Groups, deadline).await {
@@ -156,7 +153,7 @@ async fn ask_all(cluster: &Cluster) -> BTreeMap<NodeId, Groups> {
 
 /// Of each group what its leader says, in the highest term; or, if none leads it,
 /// what a member says.
-fn newest(said: &BTreeMap<NodeId, Groups>) -> BTreeMap<PartitionId, (NodeId, Group)> {
+pub(super) fn newest(said: &BTreeMap<NodeId, Groups>) -> BTreeMap<PartitionId, (NodeId, Group)> {
     let mut newest: BTreeMap<PartitionId, (NodeId, Group)> = BTreeMap::new();
     for (node, groups) in said {
         for group in &groups.groups {

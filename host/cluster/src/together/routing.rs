@@ -47,6 +47,15 @@ impl<T> Tried<T> {
             result => Self::Answered(result),
         }
     }
+
+    /// An answer to a call whose type this node knows: one that doesn't know it has
+    /// not taken it over yet.
+    pub fn of_known(result: Result<T, CallError>) -> Self {
+        match result {
+            Err(error @ CallError::UnknownType(_)) => Self::NotTaken(error),
+            result => Self::of(result),
+        }
+    }
 }
 
 impl Cluster {

@@ -18,8 +18,9 @@ use super::{
 };
 use crate::{
     api::{
-        CallError, CommandCall, CommandReply, ComponentInfo, DeployError, DeployedType,
-        EntityStatus, EventPage, NodeStatus, QueryCall, Service, SnapshotView, VersionInfo,
+        CallError, ClusterStatus, CommandCall, CommandReply, ComponentInfo, DeployError,
+        DeployedType, EntityStatus, EventPage, NodeStatus, QueryCall, Service, SnapshotView,
+        VersionInfo,
     },
     calls::unavailable,
     clock,
@@ -91,7 +92,7 @@ impl Cluster {
     ) -> Tried<CommandReply> {
         let deadline = call.deadline;
         if node == self.id() {
-            return Tried::of(self.node().command_as(call, request, fresh).await);
+            return Tried::of_known(self.node().command_as(call, request, fresh).await);
         }
         let ask = Ask::Command {
             address: call.address,
@@ -102,7 +103,7 @@ impl Cluster {
             patience_ms: patience_ms(deadline),
         };
         match self.ask(node, &ask, deadline).await {
-            Ok(Told::Command(result)) => Tried::of(result),
+            Ok(Told::Command(result)) => Tried::of_known(result),
             Ok(told) => misfit(&told),
             Err(AskFailed::NotTaken(why)) => Tried::NotTaken(unavailable(why)),
             Err(AskFailed::Unknown(reason)) => {
@@ -114,7 +115,7 @@ impl Cluster {
     async fn query_at(&self, node: NodeId, call: QueryCall) -> Tried<Vec<u8>> {
         let deadline = call.deadline;
         if node == self.id() {
-            return Tried::of(self.node().query(call).await);
+            return Tried::of_known(self.node().query(call).await);
         }
         let ask = Ask::Query {
             address: call.address,
@@ -123,9 +124,22 @@ impl Cluster {
             patience_ms: patience_ms(deadline),
         };
         match self.ask(node, &ask, deadline).await {
-            Ok(Told::Query(result)) => Tried::of(result),
+            Ok(Told::Query(result)) => Tried::of_known(result),
             Ok(told) => misfit(&told),
             Err(failed) => failed.harmless(),
+        }
+    }
+
+    /// Whether a type is deployed, as far as this node has heard.
+    fn knows(&self, entity_type: &EntityType) -> Result<(), CallError> {
+        if self.deployed(entity_type).is_ok() {
+            return Ok(());
+        }
+        match self.following() {
+            Some(followed) if !followed.borrow().1 => {
+                Err(unavailable("this node does not know all types of the cluster yet"))
+            }
+            _ => Err(CallError::UnknownType(entity_type.clone())),
         }
     }
 
@@ -145,6 +159,7 @@ impl Service for Cluster {
             Some(request) => (request.clone(), false),
             None => (RequestId::mint(clock::now(), rand::random()), true),
         };
+        self.knows(&call.address.entity_type)?;
         let partition = self.count().partition_of(&call.address);
         self.routed(partition, call.deadline, |node, first| {
             self.command_at(node, call.clone(), request.clone(), minted && first)
@@ -156,6 +171,7 @@ impl Service for Cluster {
         if self.is_alone() {
             return self.node().query(call).await;
         }
+        self.knows(&call.address.entity_type)?;
         let partition = self.count().partition_of(&call.address);
         self.routed(partition, call.deadline, |node, _| self.query_at(node, call.clone())).await
     }
@@ -305,6 +321,10 @@ impl Service for Cluster {
             }
         }
         Ok(all.into_iter().take(count_max).collect())
+    }
+
+    async fn cluster(&self) -> ClusterStatus {
+        self.overview().await
     }
 
     fn status(&self) -> NodeStatus {

@@ -45,6 +45,8 @@ pub enum Ask {
     Groups,
     /// A step of placement, on a group that the asked node leads.
     Step(Step),
+    /// To tell when the asked node has taken over the facts up to this one.
+    Follow { through: SequenceNumber },
 }
 
 /// A value that postcard can't carry, as JSON.
@@ -111,6 +113,8 @@ pub enum Told {
     Step(Result<(), String>),
     /// The question made no sense to the asked node.
     Unknown(String),
+    /// Whether it has.
+    Followed(bool),
 }
 
 pub fn encode(value: &impl Serialize) -> bytes::Bytes {

@@ -106,6 +106,7 @@ fn router<S: Service>(admin: Admin<S>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready::<S>))
         .route("/status", get(health::status::<S>))
+        .route("/cluster", get(health::cluster::<S>))
         .route("/components", post(components::upload::<S>))
         .route("/types", get(types::list::<S>))
         .route(
@@ -134,6 +135,7 @@ async fn unknown_route() -> Problem {
             "GET /healthz",
             "GET /readyz",
             "GET /status",
+            "GET /cluster",
             "POST /components",
             "GET /types",
             "GET, PUT, DELETE /types/{type}",

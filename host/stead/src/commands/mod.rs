@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod call;
+pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod deploy;
@@ -12,11 +13,13 @@ pub mod inspect;
 pub mod ls;
 pub mod new;
 pub mod node;
+pub mod partitions;
 pub mod query;
 pub mod rollback;
 pub mod snapshot;
 pub mod status;
 pub mod undeploy;
+pub mod why;
 
 /// The word with which a node runs itself to compile a component.
 pub const COMPILE_WORKER: &str = "compile-worker";

@@ -1,0 +1,216 @@
+//! Several `stead node` processes that form a cluster.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::node::{Node, free_port};
+
+/// How long a cluster may take to form, or to heal.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A cluster: places for nodes, each with an address, of which some run.
+pub struct Cluster {
+    directory: PathBuf,
+    peers: Vec<SocketAddr>,
+    /// How often each place got an empty data directory.
+    disks: Vec<u32>,
+    nodes: Vec<Option<Node>>,
+    settings: Vec<(String, String)>,
+}
+
+impl Cluster {
+    /// Starts nodes at once and waits until they are one cluster, with every
+    /// partition replicated as it should be.
+    ///
+    /// # Panics
+    /// If that doesn't come about.
+    pub async fn start(directory: &Path, nodes: usize, settings: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut cluster = Self {
+            directory: directory.to_owned(),
+            peers: (0..nodes).map(|_| free_port()).collect(),
+            disks: vec![0; nodes],
+            nodes: Vec::new(),
+            settings: settings.iter().map(owned).collect(),
+        };
+        cluster.settings.push(("STEAD_CLUSTER_EXPECTED_NODES".into(), nodes.to_string()));
+        for at in 0..nodes {
+            let node = cluster.spawn(at);
+            cluster.nodes.push(Some(node));
+        }
+        for at in 0..nodes {
+            cluster.ready(at).await;
+        }
+        cluster.settled().await;
+        cluster
+    }
+
+    fn data(&self, at: usize) -> PathBuf {
+        self.directory.join(format!("node-{at}-{}", self.disks[at]))
+    }
+
+    fn spawn(&self, at: usize) -> Node {
+        let seeds: Vec<String> = self.peers.iter().map(SocketAddr::to_string).collect();
+        let (listen, seeds) = (self.peers[at].to_string(), seeds.join(","));
+        let mut settings: Vec<(&str, &str)> =
+            self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        settings.extend([
+            ("STEAD_CLUSTER_ENABLED", "true"),
+            ("STEAD_CLUSTER_LISTEN", listen.as_str()),
+            ("STEAD_CLUSTER_SEEDS", seeds.as_str()),
+        ]);
+        Node::spawn(&self.data(at), &settings)
+    }
+
+    async fn ready(&mut self, at: usize) {
+        let node = self.nodes[at].take().expect("it runs");
+        self.nodes[at] = Some(node.ready().await);
+    }
+
+    /// How many places there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A node that runs.
+    ///
+    /// # Panics
+    /// If it doesn't.
+    #[must_use]
+    pub fn node(&self, at: usize) -> &Node {
+        self.nodes[at].as_ref().expect("it runs")
+    }
+
+    /// Those that run.
+    pub fn running(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().flatten()
+    }
+
+    /// Adds a node, and waits until it is ready.
+    pub async fn grow(&mut self) -> usize {
+        self.peers.push(free_port());
+        self.disks.push(0);
+        let at = self.nodes.len();
+        let node = self.spawn(at);
+        self.nodes.push(Some(node));
+        self.ready(at).await;
+        at
+    }
+
+    /// Kills a node: SIGKILL.
+    ///
+    /// # Panics
+    /// If it doesn't run.
+    pub fn kill(&mut self, at: usize) {
+        self.nodes[at].take().expect("it runs").kill();
+    }
+
+    /// Asks a node to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// If it ends badly.
+    pub fn stop(&mut self, at: usize) {
+        let mut node = self.nodes[at].take().expect("it runs");
+        assert!(node.stop().success(), "{}", node.log_tail());
+    }
+
+    /// What is on a node's disk is lost.
+    pub fn lose_disk(&mut self, at: usize) {
+        assert!(self.nodes[at].is_none(), "it runs");
+        // A directory that is gone would be no test of a disk that is.
+        let _ = std::fs::remove_dir_all(self.data(at));
+        self.disks[at] += 1;
+    }
+
+    /// Starts a node again that doesn't run, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it runs, or doesn't become ready.
+    pub async fn restart(&mut self, at: usize) {
+        assert!(self.nodes[at].is_none(), "it runs");
+        self.nodes[at] = Some(self.spawn(at));
+        self.ready(at).await;
+    }
+
+    /// Sends a signal to a node's process: `STOP`, `CONT`.
+    ///
+    /// # Panics
+    /// If it can't be sent.
+    pub fn signal(&self, at: usize, signal: &str) {
+        let pid = self.node(at).id().to_string();
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{signal} could not be sent");
+    }
+
+    /// How the cluster fares, as a node says.
+    ///
+    /// # Errors
+    /// If the node doesn't say.
+    pub async fn status(&self, at: usize) -> Result<Value, String> {
+        let node = self.node(at);
+        node.client.get(node.admin, "/cluster").await.map(|answer| answer.json())
+    }
+
+    /// Waits until every partition has all its replicas on nodes that run, a leader,
+    /// and no change under way, as every node sees it, and the lead is shared
+    /// within one.
+    ///
+    /// # Panics
+    /// If that doesn't come about within two minutes.
+    pub async fn settled(&self) -> Duration {
+        let began = Instant::now();
+        let mut last = Value::Null;
+        while began.elapsed() < PATIENCE {
+            let mut all = true;
+            for at in (0..self.len()).filter(|at| self.nodes[*at].is_some()) {
+                last = self.status(at).await.unwrap_or_default();
+                all &= is_settled(&last, self.running().count());
+            }
+            if all {
+                return began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let logs: Vec<String> = self.running().map(Node::log_tail).collect();
+        panic!("not settled within {PATIENCE:?}: {last}\n{}", logs.join("\n\n"));
+    }
+}
+
+fn is_settled(status: &Value, running: usize) -> bool {
+    let none = |what: &str| status[what] == 0;
+    let Some(nodes) = status["nodes"].as_array() else { return false };
+    let present: Vec<&Value> = nodes.iter().filter(|node| node["health"] == "present").collect();
+    let leads: Vec<u64> = present.iter().map(|node| node["leads"].as_u64().unwrap_or(0)).collect();
+    // The cluster's own partition is led by one of them beside.
+    let even = leads.iter().max().zip(leads.iter().min()).is_some_and(|(max, min)| max - min <= 2);
+    let Some(partitions) = status["partitions"].as_array() else { return false };
+    let wanted = status["replicas-wanted"].as_u64();
+    // A voter too many is one that has not been taken out yet.
+    let exact = partitions
+        .iter()
+        .all(|place| place["voters"].as_array().map(|voters| voters.len() as u64) == wanted);
+    let (alone, rest) = partitions.split_last().map_or((0, 0), |(_, rest)| {
+        (1, rest.iter().filter(|place| place["learners"] != serde_json::json!([])).count())
+    });
+    present.len() == running
+        && alone == 1
+        && rest == 0
+        && none("under-replicated")
+        && none("leaderless")
+        && none("moving")
+        && exact
+        && even
+}
