@@ -76,12 +76,24 @@ pub(crate) struct Sealed {
     pub(crate) heads: BTreeMap<PartitionId, LogIndex>,
 }
 
+/// How far partitions are committed.
+pub(super) type Commits = BTreeMap<PartitionId, LogIndex>;
+
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) works: VecDeque<Work>,
-    /// How far partitions are committed of which the log doesn't say so yet.
-    pub(super) commits: BTreeMap<PartitionId, LogIndex>,
+    /// What was committed since the log last said so.
+    pub(super) commits: Commits,
     pub(super) closing: bool,
+}
+
+impl Queue {
+    /// What the log may say now of what is committed: nothing while something waits
+    /// to be written. It might be about entries that are still to come, and the
+    /// log would mean others by it that are given up before them.
+    pub(super) fn take_commits(&mut self) -> Commits {
+        if self.works.is_empty() { std::mem::take(&mut self.commits) } else { Commits::new() }
+    }
 }
 
 /// What the writer and the others share.

@@ -12,7 +12,7 @@ use stead_model::{LogIndex, LogPosition, PartitionId};
 
 use super::{
     Applies, Place, Run, Sealed, Segment, Tail, lock,
-    queue::{Shared, What, Work},
+    queue::{Commits, Shared, What, Work},
     segment,
 };
 use crate::{
@@ -52,7 +52,7 @@ pub(crate) struct Recovered {
 struct Standing {
     heads: BTreeMap<PartitionId, LogPosition>,
     votes: BTreeMap<PartitionId, Arc<[u8]>>,
-    commits: BTreeMap<PartitionId, LogIndex>,
+    commits: Commits,
 }
 
 pub(super) struct Writer {
@@ -71,7 +71,7 @@ pub(super) struct Writer {
 
 /// What the writer found when it looked.
 enum Next {
-    Group(Vec<Work>),
+    Group(Vec<Work>, Commits),
     Idle,
     Closing,
 }
@@ -125,7 +125,7 @@ impl Writer {
         loop {
             self.applies.wait_for_room();
             match self.next() {
-                Next::Group(works) => self.write_works(works),
+                Next::Group(works, commits) => self.write_works(works, commits),
                 Next::Idle => self.mark(),
                 Next::Closing => break,
             }
@@ -160,24 +160,14 @@ impl Writer {
             bytes += bytes_of(&work.records);
             count += 1;
         }
-        Next::Group(queue.works.drain(..count).collect())
+        let works = queue.works.drain(..count).collect();
+        Next::Group(works, queue.take_commits())
     }
 
-    /// What partitions were committed of which the log doesn't say so yet.
-    fn take_commits(&mut self) -> Option<Vec<u8>> {
-        let commits = std::mem::take(&mut lock(&self.shared.queue).commits);
-        if commits.is_empty() {
-            return None;
-        }
-        let record = record::commits(commits.iter().map(|(&p, &index)| (p, index)));
-        self.standing.commits.extend(commits);
-        Some(record)
-    }
-
-    fn write_works(&mut self, mut works: Vec<Work>) {
+    fn write_works(&mut self, mut works: Vec<Work>, commits: Commits) {
         let mut records: Vec<Vec<u8>> =
             works.iter_mut().flat_map(|work| std::mem::take(&mut work.records)).collect();
-        records.extend(self.take_commits());
+        records.extend(commits_record(&commits));
         let place = loop {
             match self.write(&mut records) {
                 Ok(place) => break place,
@@ -193,6 +183,8 @@ impl Writer {
             }
         };
         self.marked = false;
+        // Not before: a segment that this group begins says first what stands.
+        self.standing.commits.extend(commits);
         for work in works {
             self.standing.heads.insert(work.partition, work.head);
             self.finish(work, place);
@@ -362,7 +354,9 @@ impl Writer {
             return;
         }
         self.marked = true;
-        let mut records: Vec<Vec<u8>> = self.take_commits().into_iter().collect();
+        let commits = lock(&self.shared.queue).take_commits();
+        let mut records: Vec<Vec<u8>> = commits_record(&commits).into_iter().collect();
+        self.standing.commits.extend(commits);
         let Some(segment) = &mut self.segment else { return };
         if !segment.fits(bytes_of(&records)) {
             return;
@@ -386,6 +380,12 @@ impl Standing {
         }
         records
     }
+}
+
+/// What says how far partitions are committed, if there is something to say.
+fn commits_record(commits: &Commits) -> Option<Vec<u8>> {
+    let said = commits.iter().map(|(&partition, &index)| (partition, index));
+    (!commits.is_empty()).then(|| record::commits(said))
 }
 
 /// The bytes that records have in a group.
