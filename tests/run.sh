@@ -20,6 +20,9 @@ cargo fmt --all --check
 (cd samples && cargo fmt --all --check)
 (cd tests/guests && cargo fmt --all --check)
 
+step "deploy/"
+bash tests/manifests.sh
+
 step "lints"
 cargo clippy --release --workspace --all-targets --locked -- --deny warnings
 (cd samples && cargo clippy --release --workspace --all-targets --locked -- --deny warnings)
