@@ -23,7 +23,14 @@ OWN = {"STEAD_CLUSTER_GRACE", "initialDelaySeconds", "ephemeral-storage", "volum
 
 
 def by_rules(variant: Variant) -> list[str]:
-    return [f"{variant.name}: {wrong}" for rule in rules.RULES for wrong in rule(variant)]
+    found = []
+    for rule in rules.RULES:
+        try:
+            found += [f"{variant.name}: {wrong}" for wrong in rule(variant)]
+        except (KeyError, IndexError, ValueError) as error:
+            # What may be left out for Kubernetes may not for us.
+            found.append(f"{variant.name}: {rule.__name__}: {error} is missing or can't be read")
+    return found
 
 
 def common(value):

@@ -51,6 +51,7 @@ MISTAKES = [
     ("ConfigMap", "stead", change("data", "STEAD_CLUSTER_ENABLED", to="false"), "don't form a cluster"),
     ("ConfigMap", "stead", change("data", "STEAD_CLUSTER_EXPECTED_NODES", to="1"), "number of replicas"),
     (None, "stead", change(*CONTAINER, "env", 0, to={"name": "STEAD_LOG_FILTER", "value": "info"}), "own address"),
+    (None, "stead", change(*CONTAINER, "livenessProbe", to=None), "'livenessProbe' is missing"),
     (None, "stead", change(*CONTAINER, "livenessProbe", "httpGet", "path", to="/readyz"), "livenessProbe asks"),
     (None, "stead", change(*CONTAINER, "readinessProbe", "httpGet", "port", to="ingress"), "asks port"),
     (None, "stead", change(*POD, "terminationGracePeriodSeconds", to=30), "a stop may take"),

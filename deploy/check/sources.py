@@ -36,12 +36,14 @@ def version() -> str:
 def seconds(span: str) -> int:
     """A span as settings have it, in seconds."""
     found = re.fullmatch(r"(\d+)(s|m|h)", span)
-    assert found, f"{span!r} is no span of s, m or h"
+    if not found:
+        raise ValueError(f"{span!r}, a span of s, m or h,")
     return int(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def mebibytes(size: str) -> int:
     """A size as settings or Kubernetes have it, in MiB."""
     found = re.fullmatch(r"(\d+)(Mi|Gi)B?", size)
-    assert found, f"{size!r} is no size of Mi or Gi"
+    if not found:
+        raise ValueError(f"{size!r}, a size of Mi or Gi,")
     return int(found[1]) * {"Mi": 1, "Gi": 1024}[found[2]]
