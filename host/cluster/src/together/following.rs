@@ -51,9 +51,11 @@ pub(super) async fn follow(cluster: Cluster) {
             }
         }
         pending = left;
-        cluster.has_followed(seen, pending.is_empty());
+        // A node that has no part in the facts yet knows nothing of them.
+        let takes_part = cluster.takes_part().await;
+        cluster.has_followed(seen, pending.is_empty() && takes_part);
         let changed = applied.changed();
-        if pending.is_empty() {
+        if pending.is_empty() && takes_part {
             if changed.await.is_err() {
                 return;
             }
@@ -78,6 +80,15 @@ async fn take_over(
 }
 
 impl Cluster {
+    /// Whether this node has a replica of the facts that shows all that it knows
+    /// to be committed.
+    async fn takes_part(&self) -> bool {
+        let system = self.count().system();
+        let view = self.consensus().view(system).await;
+        let member = view.voters.contains(&self.id()) || view.learners.contains(&self.id());
+        member && *self.consensus().applied(system).borrow() >= view.committed
+    }
+
     /// Has a component here: fetches it if it isn't, from a node that should have
     /// it, or from any.
     async fn ensure_component(

@@ -149,7 +149,7 @@ impl Journal {
     /// What was taken waits until it has.
     #[must_use]
     pub fn shortage(&self) -> Option<JournalError> {
-        self.0.log.status().full
+        self.0.log.shortage()
     }
 
     /// Why nothing more is taken for a partition, if the log or its store failed.

@@ -248,6 +248,12 @@ impl Log {
         lock(&self.shared.queue).commits.insert(partition, through);
     }
 
+    /// Why nothing new should be taken for now, if so: the log or a store finds no
+    /// room.
+    pub(crate) fn shortage(&self) -> Option<JournalError> {
+        lock(&self.shared.full).clone().or_else(|| self.shared.space.shortage())
+    }
+
     /// Looks at what is known of a partition's log.
     pub(crate) fn look<T>(&self, partition: PartitionId, at: impl FnOnce(&Tail) -> T) -> Option<T> {
         self.shared.tail(partition).map(|tail| at(&tail))
@@ -357,7 +363,7 @@ impl Log {
             commits: self.shared.commits.load(Ordering::Relaxed),
             segments: lock(&self.shared.sealed).len() + 1,
             failure: lock(&self.shared.failure).clone(),
-            full: lock(&self.shared.full).clone().or_else(|| self.shared.space.shortage()),
+            full: self.shortage(),
         }
     }
 

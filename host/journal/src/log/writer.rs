@@ -126,7 +126,10 @@ impl Writer {
             self.applies.wait_for_room();
             match self.next() {
                 Next::Group(works, commits) => self.write_works(works, commits),
-                Next::Idle => self.mark(),
+                Next::Idle => {
+                    self.mark();
+                    self.look_for_room();
+                }
                 Next::Closing => break,
             }
         }
@@ -140,7 +143,7 @@ impl Writer {
             if queue.closing {
                 return Next::Closing;
             }
-            if self.marked {
+            if self.marked && lock(&self.shared.full).is_none() {
                 queue = self.shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -195,10 +198,18 @@ impl Writer {
         }
     }
 
+    /// Tries again whether there is room, if there was none: nothing may come any
+    /// more that would show it.
+    fn look_for_room(&mut self) {
+        if lock(&self.shared.full).is_some() && self.look_ahead().is_ok() {
+            *lock(&self.shared.full) = None;
+        }
+    }
+
     /// Begins the next segment while there is still some room in this one, so
     /// that it is known that there will be none before it is needed.
     fn look_ahead(&mut self) -> Result<(), JournalError> {
-        let reserve = usize::try_from(self.segment_bytes / 4).unwrap_or(usize::MAX);
+        let reserve = usize::try_from(self.segment_bytes / 2).unwrap_or(usize::MAX);
         let reserve = reserve.min(GROUP_BYTES_MAX);
         match &self.segment {
             Some(segment) if !segment.fits(reserve) => self.roll(0),
@@ -245,11 +256,13 @@ impl Writer {
         if let Some(failure) = &*lock(&self.shared.failure) {
             return Err(failure.clone());
         }
-        if let Some(shortage) = self.shared.space.shortage() {
-            return Err(shortage);
-        }
         let bytes = bytes_of(records);
+        // What was taken before it was known that there is no room goes into what
+        // room the segment has.
         if !self.segment.as_ref().is_some_and(|segment| segment.fits(bytes)) {
+            if let Some(shortage) = self.shared.space.shortage() {
+                return Err(shortage);
+            }
             self.roll(bytes)?;
         }
         let Some(segment) = &mut self.segment else { return Err(JournalError::Closed) };
