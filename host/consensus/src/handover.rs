@@ -1,9 +1,9 @@
 //! Handing a group's leadership over to another replica.
 //!
-//! The leader holds back what is proposed, waits until the other has all of its
-//! log, and bids it stand; the voters grant a vote that was bidden though the
-//! leader is there. If the other doesn't come to lead, the leader goes on after
-//! a while as if nothing had been. (openraft's own transfer has a leader wait for
+//! The leader waits until the other has nearly all of its log. Then it holds back
+//! what is proposed until the other has the rest, and bids it stand; the voters
+//! grant a vote that was bidden though the leader is there. If the other doesn't
+//! come to lead, the leader soon goes on as if nothing had been. (openraft's own transfer has a leader wait for
 //! ever for one that doesn't come.)
 
 use std::{
@@ -24,8 +24,12 @@ use crate::{
     wire::{Reply, Request},
 };
 
-/// How long a leader waits for the other to lead before it goes on itself.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a leader waits for the other to have nearly all of its log.
+const NEAR_PATIENCE: Duration = Duration::from_millis(1_200);
+/// How many entries it may lack then.
+const NEAR: u64 = 64;
+/// How long a leader holds back what is proposed before it goes on itself.
+const HOLD_PATIENCE: Duration = Duration::from_millis(500);
 /// How long the answer of one that was bidden is waited for.
 const BID_PATIENCE: Duration = Duration::from_millis(400);
 /// How often it is looked whether the other has all of the log, and leads.
@@ -88,11 +92,32 @@ impl Bidden {
 pub(crate) async fn hand_over(member: &Member, network: &Network, to: NodeId) -> bool {
     let view = View::of(member);
     let may = view.state == ServerState::Leader && view.voted_for != to && view.is_voter(to);
-    if !may || !member.handover.begin() {
+    if !may {
         return false;
     }
-    let _ = tokio::time::timeout(PATIENCE, bid(member, &view, network, to)).await;
+    let until = Instant::now() + NEAR_PATIENCE;
+    while lacking(member, to).is_none_or(|lacking| lacking > NEAR) {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    if !member.handover.begin() {
+        return false;
+    }
+    let _ = tokio::time::timeout(HOLD_PATIENCE, bid(member, &view, network, to)).await;
     true
+}
+
+/// How many entries of the leader's log another lacks, as the leader knows.
+fn lacking(member: &Member, to: NodeId) -> Option<u64> {
+    let last = member.log.state().last;
+    let matched = {
+        let metrics = member.raft.metrics();
+        let seen = metrics.borrow_watched();
+        seen.replication.as_ref()?.get(&to).copied()??
+    };
+    Some(last.index.get().saturating_sub(position(&matched).index.get()))
 }
 
 /// Bids another stand until this node doesn't lead any more.
@@ -102,17 +127,11 @@ async fn bid(member: &Member, view: &View, network: &Network, to: NodeId) {
         now.state == ServerState::Leader && now.term == view.term
     };
     while leads() {
-        let last = member.log.state().last;
-        let matched = {
-            let metrics = member.raft.metrics();
-            let seen = metrics.borrow_watched();
-            seen.replication.as_ref().and_then(|all| all.get(&to).copied()).flatten()
-        };
-        if matched.map(|id| position(&id)) != Some(last) {
-            tracing::debug!(?matched, %last, "the other isn't there yet");
+        if lacking(member, to) != Some(0) {
             tokio::time::sleep(LOOK).await;
             continue;
         }
+        let last = member.log.state().last;
         let asked = Request::Stand { term: view.term.get(), last: last.into() };
         match network.to(to).ask(Lane::Control, asked, BID_PATIENCE).await {
             Ok(Reply::Stood(true)) => {
