@@ -3,8 +3,8 @@
 //! The leader waits until the other has nearly all of its log. Then it holds back
 //! what is proposed until the other has the rest, and bids it stand; the voters
 //! grant a vote that was bidden though the leader is there. If the other doesn't
-//! come to lead, the leader soon goes on as if nothing had been. (openraft's own transfer has a leader wait for
-//! ever for one that doesn't come.)
+//! come to lead, the leader soon goes on as if nothing had been. (openraft's own
+//! transfer has a leader wait for ever for one that doesn't come.)
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -127,10 +127,8 @@ async fn bid(member: &Member, view: &View, network: &Network, to: NodeId) {
         now.state == ServerState::Leader && now.term == view.term
     };
     while leads() {
-        if lacking(member, to) != Some(0) {
-            tokio::time::sleep(LOOK).await;
-            continue;
-        }
+        // Whether it has all is for the other to say: what the leader knows of it is
+        // not renewed while nothing goes on.
         let last = member.log.state().last;
         let asked = Request::Stand { term: view.term.get(), last: last.into() };
         match network.to(to).ask(Lane::Control, asked, BID_PATIENCE).await {
@@ -143,7 +141,7 @@ async fn bid(member: &Member, view: &View, network: &Network, to: NodeId) {
             }
             other => {
                 tracing::debug!(?other, "the other didn't stand");
-                tokio::time::sleep(LOOK * 10).await;
+                tokio::time::sleep(LOOK).await;
             }
         }
     }
