@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: format, lints, documentation, tests.
-# Installs what it needs beside Rust: two compilation targets, and
-# cargo-component once (about ten minutes on two cores).
+# Installs what it needs beside Rust: two compilation targets, cargo-component
+# once (about ten minutes on two cores), and Python packages to check deploy/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}

@@ -1,9 +1,12 @@
 //! How a cluster comes about, and what every node of it answers.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
-use serde_json::json;
-use stead_tests::cluster::Cluster;
+use serde_json::{Value, json};
+use stead_tests::{
+    cluster::Cluster,
+    node::{Node, binary},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_that_start_at_once_are_one_cluster_and_each_takes_any_request() {
@@ -37,6 +40,65 @@ async fn three_nodes_that_start_at_once_are_one_cluster_and_each_takes_any_reque
     }
     assert!(names[0].is_string());
     assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+    shows_itself(&cluster, names[0].as_str().unwrap_or_default());
+}
+
+/// What `stead` says of it to people and to programs.
+fn shows_itself(cluster: &Cluster, name: &str) {
+    let say = |arguments: &[&str]| {
+        let admin = format!("http://{}", cluster.node(1).admin);
+        let said = Command::new(binary()).args(arguments).args(["--admin", &admin]).output();
+        let said = said.expect("it runs");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        String::from_utf8(said.stdout).expect("it is text")
+    };
+    let status = say(&["cluster", "status"]);
+    assert!(status.contains(name), "{status}");
+    assert_eq!(status.matches("present").count(), 3, "{status}");
+    assert_eq!(say(&["partitions"]).matches("settled").count(), 9, "eight and the cluster's own");
+    let why = say(&["why", "ledger/3"]);
+    assert!(why.contains("elected in term") && why.matches("has all").count() == 3, "{why}");
+    let place: Value = serde_json::from_str(&say(&["why", "ledger/3", "--json"])).expect("JSON");
+    assert_eq!(place["cluster"], name);
+    assert_eq!(place["partition"]["voters"].as_array().map(Vec::len), Some(3), "{place}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_alone_does_not_enter_and_what_has_a_cluster_is_not_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let partitions = ("STEAD_NODE_PARTITIONS", "4");
+    let data = directory.path().join("alone");
+    let mut alone = Node::start(&data, &[partitions]).await;
+    alone.deploy(&stead_test_support::guest("ledger"), &json!({"type": "ledger"})).await;
+    let said = json!({"serial": "before"});
+    assert_eq!(alone.call("ledger/1", "record", &said).await.status, 200);
+    assert!(alone.stop().success());
+
+    let mut cluster = Cluster::start(directory.path(), 1, &[partitions]).await;
+    let stranger = cluster.stranger(&data);
+    stranger
+        .until("it says that it can't enter", async || {
+            let asked = stranger.client.get(stranger.admin, "/readyz").await;
+            asked.is_ok_and(|answer| {
+                answer.status == 503 && answer.text().contains("by a node that was alone")
+            })
+        })
+        .await;
+    let known = cluster.status(0).await.expect("an answer");
+    assert_eq!(known["leaderless"], 0, "{known}");
+    assert!(known["partitions"].as_array().is_some_and(|all| {
+        all.iter().all(|place| place["voters"].as_array().map(Vec::len) == Some(1))
+    }));
+    drop(stranger);
+    // It lost nothing by that.
+    let mut alone = Node::start(&data, &[partitions]).await;
+    assert_eq!(alone.events("ledger/1").await.len(), 1);
+    assert!(alone.stop().success());
+
+    cluster.stop(0);
+    let mut alone = Node::spawn(&cluster.data(0), &[partitions]);
+    assert!(!alone.wait().success());
+    assert!(alone.log_tail().contains("can't be alone"), "{}", alone.log_tail());
 }
 
 #[tokio::test(flavor = "multi_thread")]

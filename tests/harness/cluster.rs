@@ -51,11 +51,17 @@ impl Cluster {
         cluster
     }
 
-    fn data(&self, at: usize) -> PathBuf {
+    /// The data directory of a place.
+    #[must_use]
+    pub fn data(&self, at: usize) -> PathBuf {
         self.directory.join(format!("node-{at}-{}", self.disks[at]))
     }
 
     fn spawn(&self, at: usize) -> Node {
+        self.spawn_on(at, &self.data(at))
+    }
+
+    fn spawn_on(&self, at: usize, data: &Path) -> Node {
         let seeds: Vec<String> = self.peers.iter().map(SocketAddr::to_string).collect();
         let (listen, seeds) = (self.peers[at].to_string(), seeds.join(","));
         let mut settings: Vec<(&str, &str)> =
@@ -65,7 +71,7 @@ impl Cluster {
             ("STEAD_CLUSTER_LISTEN", listen.as_str()),
             ("STEAD_CLUSTER_SEEDS", seeds.as_str()),
         ]);
-        Node::spawn(&self.data(at), &settings)
+        Node::spawn(data, &settings)
     }
 
     async fn ready(&mut self, at: usize) {
@@ -108,6 +114,16 @@ impl Cluster {
         self.nodes.push(Some(node));
         self.ready(at).await;
         at
+    }
+
+    /// A process that is to enter the cluster with a data directory from elsewhere.
+    /// It is not waited for, and takes no place.
+    #[must_use]
+    pub fn stranger(&mut self, data: &Path) -> Node {
+        self.peers.push(free_port());
+        let node = self.spawn_on(self.peers.len() - 1, data);
+        self.peers.pop();
+        node
     }
 
     /// Kills a node: SIGKILL.

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The most bytes of events in one page; at least one event is always given.
-const PAGE_BYTES_MAX: usize = 8 << 20;
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// Reads on a thread that may block.
 pub async fn read<T: Send + 'static>(

@@ -379,18 +379,17 @@ impl Node {
         asked.command_reply(answer)
     }
 
-    /// Entities in the partitions that this node leads.
-    pub(crate) async fn entities_led(
+    /// Entities in some partitions, as this node's stores show them.
+    pub(crate) async fn entities_in(
         &self,
+        partitions: Vec<PartitionId>,
         entity_type: EntityType,
         after: Option<EntityId>,
         count_max: usize,
     ) -> Result<Vec<EntityId>, CallError> {
         let mut readers = Vec::new();
-        for (id, partition) in self.0.count.all().zip(self.0.partitions.tasks()) {
-            if self.0.consensus.leads(id).borrow().is_none() {
-                continue;
-            }
+        for id in partitions {
+            let Some(partition) = self.0.partitions.task(usize::from(id.get())) else { continue };
             let settled = tokio::time::timeout(self.0.caller_patience, partition.settled()).await;
             readers.push(settled.map_err(|_| unavailable("the store is behind the log"))?);
         }
@@ -559,13 +558,8 @@ impl Service for Node {
         after: Option<EntityId>,
         count_max: usize,
     ) -> Result<Vec<EntityId>, CallError> {
-        let mut readers = Vec::new();
-        for partition in self.0.partitions.tasks() {
-            let settled = tokio::time::timeout(self.0.caller_patience, partition.settled()).await;
-            readers.push(settled.map_err(|_| unavailable("the store is behind the log"))?);
-        }
-        history::read(move || history::entities(&readers, &entity_type, after.as_ref(), count_max))
-            .await
+        let all: Vec<PartitionId> = self.0.count.all().collect();
+        self.entities_in(all, entity_type, after, count_max).await
     }
 
     fn status(&self) -> NodeStatus {

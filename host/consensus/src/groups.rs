@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use openraft::{Config, Raft, SnapshotPolicy, raft::responder::Responder};
 use stead_journal::{
@@ -254,10 +255,10 @@ impl Consensus {
     pub fn serve(
         &self,
         from: NodeId,
-        message: Vec<u8>,
+        message: impl Into<Bytes>,
     ) -> BoxFuture<'static, Result<Vec<u8>, ProposalError>> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.0.tasks.send(Task::Serve(from, message, answer));
+        let _ = self.0.tasks.send(Task::Serve(from, message.into(), answer));
         Box::pin(async move {
             answered.await.map_err(|_| ProposalError::Stopped("the node is stopping".into()))
         })

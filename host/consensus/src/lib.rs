@@ -30,5 +30,7 @@ mod wire;
 pub use carrier::{Carrier, CarrierError, Lane};
 pub use error::{ConsensusError, MembersError, ProposalError};
 pub use groups::{Consensus, ConsensusEvents, Formation, Proposal};
+pub use log::READ_BYTES;
 pub use members::{GroupView, MembersChange};
+pub use sending::CHUNK_BYTES;
 pub use types::Batch;

@@ -21,8 +21,8 @@ use crate::{
     types::{Group, LogEntry, LogId, Vote, log_id, log_index, position},
 };
 
-/// About how many bytes are read of the log at once.
-const READ_BYTES: usize = 4 << 20;
+/// How many bytes of entries are sent at once; one entry more may go over.
+pub const READ_BYTES: u64 = 4 << 20;
 
 /// A partition's log. Clones are the same log.
 #[derive(Clone)]
@@ -41,12 +41,12 @@ impl GroupLog {
 
     /// Some entries from one on, up to another, excluding that.
     async fn some(&self, from: LogIndex, until: LogIndex) -> io::Result<Vec<LogEntry>> {
-        let entries = match self.0.recent(from, until, READ_BYTES) {
+        let entries = match self.0.recent(from, until, READ_BYTES as usize) {
             Some(entries) => entries,
             None => {
                 // From the disk: not on the thread that all groups share.
                 let log = self.0.clone();
-                let read = move || log.read(from, until, READ_BYTES);
+                let read = move || log.read(from, until, READ_BYTES as usize);
                 let read = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?;
                 read.map_err(io_error)?
             }

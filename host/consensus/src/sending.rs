@@ -25,8 +25,8 @@ use crate::{
     wire::{Reply, Request, WireBytes, unexpected},
 };
 
-/// About how many bytes a chunk has.
-const CHUNK_BYTES: usize = 512 << 10;
+/// How many bytes a chunk of a store has; one row more may go over.
+pub const CHUNK_BYTES: u64 = 512 << 10;
 /// How often a chunk is sent whose answer is missing.
 const TRIES: u32 = 4;
 /// How long the answer to a chunk is waited for, and to the end of all.
@@ -91,7 +91,7 @@ pub(crate) async fn send(
 
 async fn chunk(export: &Arc<StoreExport>, nth: u64) -> Result<Option<Vec<u8>>, Failed> {
     let export = Arc::clone(export);
-    let read = tokio::task::spawn_blocking(move || export.chunk(nth, CHUNK_BYTES)).await;
+    let read = tokio::task::spawn_blocking(move || export.chunk(nth, CHUNK_BYTES as usize)).await;
     let read = read.map_err(failed)?;
     read.map_err(|error| {
         StreamingError::StorageError(StorageError::from_io_error(

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use openraft::{ServerState, errors::ClientWriteError, raft::ClientWriteResult};
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId};
 use tokio::sync::{mpsc, oneshot};
@@ -37,7 +38,7 @@ const SAY_SOON: Duration = Duration::from_millis(3);
 pub(crate) enum Task {
     Propose(Proposal),
     /// A message of another node, and where the answer goes.
-    Serve(NodeId, Vec<u8>, oneshot::Sender<Vec<u8>>),
+    Serve(NodeId, Bytes, oneshot::Sender<Vec<u8>>),
     /// A store is durable up to here.
     Checkpointed(PartitionId, LogPosition),
     /// Whether a node is there.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod common;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Condvar, Mutex, mpsc},
@@ -16,9 +18,10 @@ use stead_journal::{
     disk::sim::{SimDisk, Survivors},
 };
 use stead_model::{
-    Address, Entry, Event, Item, Lifecycle, LogIndex, NodeId, OutcomeItem, PartitionCount,
-    PartitionId, RequestDigest, RequestId, SequenceNumber, Term, TimestampMs, TypeVersion,
+    Entry, LogIndex, NodeId, PartitionCount, PartitionId, SequenceNumber, Term, TimestampMs,
 };
+
+use crate::common::{address, outcome};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -74,29 +77,6 @@ fn open(disk: &SimDisk) -> Result<House, ConsensusError> {
     let terms = leads.clone();
     drop(leads);
     Ok(House { consensus, terms })
-}
-
-fn address(partition: PartitionId) -> Address {
-    format!("thing/{partition}").parse().expect("an address")
-}
-
-/// The nth outcome of a partition's one entity.
-fn outcome(partition: PartitionId, nth: u64) -> Item {
-    Item::Outcome(OutcomeItem {
-        address: address(partition),
-        version: TypeVersion(1),
-        request: RequestId::Minted(u128::from(nth) << 80),
-        digest: RequestDigest(u128::from(nth)),
-        expires: TimestampMs(1_000_000),
-        first_sequence: SequenceNumber(nth),
-        events: vec![Event {
-            name: "happened".into(),
-            body: format!("{nth} {}", "x".repeat(200)).into_bytes(),
-        }],
-        reply: nth.to_string().into_bytes(),
-        lifecycle: Lifecycle::Continues,
-        effects: vec![],
-    })
 }
 
 type Outcome = (u64, Result<LogIndex, ProposalError>);

@@ -65,6 +65,23 @@ pub struct LaneLimits {
     pub answer_bytes_max: u64,
 }
 
+impl LaneLimits {
+    /// These, with room for payloads of so many bytes at least.
+    #[must_use]
+    pub fn with_payload(self, bytes: u32) -> Self {
+        let payload_bytes_max = self.payload_bytes_max.max(bytes);
+        // Every payload costs its header too.
+        let room = u64::from(payload_bytes_max) + 64 * KIB;
+        Self {
+            payload_bytes_max,
+            window_bytes: self.window_bytes.max(room),
+            waiting_bytes_max: self.waiting_bytes_max.max(room),
+            answer_bytes_max: self.answer_bytes_max.max(room),
+            ..self
+        }
+    }
+}
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
@@ -244,4 +261,4 @@ impl PeersConfig {
 }
 
 /// No lane's payloads may be larger: they are held in memory whole.
-const PAYLOAD_BYTES_CAP: u32 = 256 << 20;
+pub const PAYLOAD_BYTES_CAP: u32 = 256 << 20;

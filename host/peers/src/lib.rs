@@ -56,7 +56,9 @@ mod sync;
 pub mod testing;
 mod wire;
 
-pub use config::{LaneLimits, PROTOCOL_MAX, PROTOCOL_MIN, PeersConfig, Protocol, Times};
+pub use config::{
+    LaneLimits, PAYLOAD_BYTES_CAP, PROTOCOL_MAX, PROTOCOL_MIN, PeersConfig, Protocol, Times,
+};
 pub use error::{
     CallError, IdentifyError, LossKind, LossReason, NoAnswer, SetPeerError, StartError,
 };

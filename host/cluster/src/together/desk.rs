@@ -46,7 +46,7 @@ impl PeerService for Desk {
     fn serve(&self, from: &PeerInfo, lane: Lane, payload: Bytes, reply: Reply) {
         if lane != Lane::Requests {
             // Taken here, in the order of the connection.
-            let answer = self.consensus.serve(from.node, payload.to_vec());
+            let answer = self.consensus.serve(from.node, payload);
             self.runtime.spawn(async move {
                 // Without an answer, whoever asked is told that there is none.
                 if let Ok(answer) = answer.await {
@@ -99,9 +99,10 @@ impl Cluster {
             }),
             Ask::TakeSnapshot { address } => Told::Taken(node.take_snapshot(address).await),
             Ask::Inspect { address } => Told::Inspection(node.inspect(address).await),
-            Ask::Entities { entity_type, after, count_max } => {
+            Ask::Entities { entity_type, after, count_max, partitions } => {
                 let count_max = usize::try_from(count_max).unwrap_or(usize::MAX);
-                Told::Entities(node.entities_led(entity_type, after, count_max).await)
+                let partitions = partitions.into_iter().map(PartitionId).collect();
+                Told::Entities(self.entities_led(partitions, entity_type, after, count_max).await)
             }
             Ask::Deploy { component, manifest } => {
                 let manifest = match manifest.read() {

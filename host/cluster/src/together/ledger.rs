@@ -75,6 +75,9 @@ impl Ledger {
             let events = reader
                 .events(&self.address, seen.next(), last, READ_MAX, READ_BYTES_MAX)
                 .map_err(storage)?;
+            if events.is_empty() {
+                return Err(storage(format!("fact {} of the cluster is missing", seen.next())));
+            }
             for event in events {
                 let entity_type: EntityType = event.name.parse().map_err(storage)?;
                 let read = decode_facts(&event.name, &event.body).map_err(|why| {

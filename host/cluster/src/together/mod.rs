@@ -8,6 +8,7 @@ mod boot;
 mod desk;
 mod following;
 mod gone;
+mod lanes;
 mod ledger;
 mod link;
 mod overview;
@@ -33,7 +34,7 @@ use stead_consensus::{Consensus, Formation};
 use stead_gossip::{Config as GossipConfig, Gossip, Identity, Options, ProtocolRange, Zone};
 use stead_journal::JournalError;
 use stead_model::{ClusterId, NodeId, PartitionCount, SequenceNumber};
-use stead_peers::{PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig};
+use stead_peers::{LaneLimits, Lanes, PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig};
 use stead_placement::Settings;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -64,8 +65,6 @@ pub struct ClusterOptions {
     pub zone: String,
     /// What is wanted of placement.
     pub placement: Settings,
-    /// Where the node keeps which cluster it is in.
-    pub directory: PathBuf,
 }
 
 /// The addresses by which a node is reached.
@@ -102,6 +101,8 @@ struct Together {
     /// How far the facts were taken over, and whether all that there were.
     followed: watch::Sender<(SequenceNumber, bool)>,
     cluster: OnceLock<ClusterId>,
+    /// Why this node can't be part of one, if so.
+    trouble: OnceLock<String>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -125,14 +126,24 @@ impl Cluster {
         runtime: &Handle,
     ) -> Result<(Self, ClusterThreads), OpenError> {
         let count = options.journal.partitions;
+        let charter = Charter::load(&options.directory)
+            .map_err(|error| OpenError::Cluster(error.to_string()))?;
         let Some(cluster) = cluster else {
+            if let Some(charter) = charter {
+                return Err(OpenError::Cluster(format!(
+                    "{} holds a node of cluster {}, which can't be alone: set \
+                     cluster.enabled=true, or use another directory",
+                    options.directory.display(),
+                    charter.cluster
+                )));
+            }
             let (node, threads) = Node::open(options)?;
             let opened = Self::of(node, count, None);
             return Ok((opened, ClusterThreads { node: threads, transport: None }));
         };
         let system = |what| move |source| OpenError::System { what, source };
-        let charter = Charter::load(&cluster.directory)
-            .map_err(|error| OpenError::Cluster(error.to_string()))?;
+        let directory = options.directory.clone();
+        let lanes = lanes::for_limits(&lanes::Limits::of(&options)).map_err(OpenError::Cluster)?;
         let link = Link::default();
         let formation = Formation::Together(Arc::new(link.clone()));
         let (node, threads) = Node::open_in(options, formation)?;
@@ -154,13 +165,14 @@ impl Cluster {
             draining: AtomicBool::new(false),
             followed: watch::Sender::new((SequenceNumber(0), false)),
             cluster: OnceLock::new(),
+            trouble: OnceLock::new(),
             tasks: Mutex::default(),
         };
         let opened = Self::of(node, count, Some(together));
         let desk = Desk::new(opened.consensus().clone(), runtime.clone());
         desk.begin(&opened);
         let entering = opened.clone().enter(
-            Entering { options: cluster, charter, epoch, link, desk },
+            Entering { options: cluster, directory, lanes, charter, epoch, link, desk },
             transport.handle().clone(),
         );
         opened.run(runtime, entering);
@@ -182,6 +194,9 @@ impl Cluster {
 
 struct Entering {
     options: ClusterOptions,
+    /// Where the node keeps which cluster it is in.
+    directory: PathBuf,
+    lanes: Lanes<LaneLimits>,
     charter: Option<Charter>,
     epoch: u64,
     link: Link,
@@ -220,19 +235,24 @@ impl Cluster {
     /// Enters the cluster, and does what a node of one does, on this task and
     /// others.
     async fn enter(self, entering: Entering, transport: Handle) {
-        if let Err(why) = self.try_enter(entering, transport).await {
+        if let Err(why) = self.clone().try_enter(entering, transport).await {
             tracing::error!(%why, "this node can't be part of a cluster");
+            // It is said once: nothing goes on after it.
+            let _ = self.together().trouble.set(why);
         }
     }
 
     async fn try_enter(self, entering: Entering, transport: Handle) -> Result<(), String> {
-        let Entering { options, charter, epoch, link, desk } = entering;
+        let Entering { options, directory, lanes, charter, epoch, link, desk } = entering;
         let gossip = self.gossip().clone();
         let charter = match charter {
             Some(charter) => charter,
             None => {
                 let found = boot::find(&gossip, self.id(), &options.seeds, options.expected).await;
-                let directory = options.directory.clone();
+                if !found.founding {
+                    self.has_nothing_of_its_own().await?;
+                }
+                let directory = directory.clone();
                 let kept = tokio::task::spawn_blocking(move || found.keep(&directory)).await;
                 kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
                 gossip.enter(found.cluster).await.map_err(|error| error.to_string())?;
@@ -241,7 +261,7 @@ impl Cluster {
         };
         let cluster = charter.cluster;
         tracing::info!(%cluster, founded = charter.founding, "this node is part of a cluster");
-        let config = PeersConfig::new(self.id(), epoch, cluster);
+        let config = PeersConfig { lanes, ..PeersConfig::new(self.id(), epoch, cluster) };
         let (peers, events) = Peers::start(config, options.peers, desk, &transport)
             .map_err(|error| error.to_string())?;
         let peers = Arc::new(peers);
@@ -255,12 +275,26 @@ impl Cluster {
         if charter.founding {
             self.found().await?;
             let begun = Charter { cluster, founding: false };
-            let directory = options.directory;
             let kept = tokio::task::spawn_blocking(move || begun.keep(&directory)).await;
             kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         }
         self.run(&Handle::current(), following::follow(self.clone()));
         self.run(&Handle::current(), placing::place(self.clone(), options.placement));
+        Ok(())
+    }
+
+    /// A node that was alone leads all its groups, and would go on to in a cluster
+    /// that has groups of the same numbers.
+    async fn has_nothing_of_its_own(&self) -> Result<(), String> {
+        for partition in self.count().all_and_system() {
+            if !self.consensus().view(partition).await.voters.is_empty() {
+                return Err(
+                    "its data directory was used by a node that was alone; start it with an empty \
+                     one, or have the others enter a cluster that this node founds"
+                        .into(),
+                );
+            }
+        }
         Ok(())
     }
 

@@ -1,14 +1,15 @@
 //! A cluster as callers see it: every call goes to where it can be answered.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use stead_model::{
-    Address, ComponentHash, EntityId, EntityType, Manifest, NodeId, RequestId, SequenceNumber,
-    TypeVersion,
+    Address, ComponentHash, EntityId, EntityType, Manifest, NodeId, PartitionId, RequestId,
+    SequenceNumber, TypeVersion,
 };
 
 use super::{
@@ -52,6 +53,24 @@ impl Cluster {
             }
         }
         Err(unavailable(format!("partition {partition} has no leader on this node")))
+    }
+
+    /// Entities in partitions that this node leads; none of them is left out.
+    pub(super) async fn entities_led(
+        &self,
+        partitions: Vec<PartitionId>,
+        entity_type: EntityType,
+        after: Option<EntityId>,
+        count_max: usize,
+    ) -> Result<Vec<EntityId>, CallError> {
+        for partition in &partitions {
+            let known = partition.get() < self.count().get();
+            if !known || self.consensus().leads(*partition).borrow().is_none() {
+                let what = format!("partition {partition} has no leader on this node");
+                return Err(unavailable(what));
+            }
+        }
+        self.node().entities_in(partitions, entity_type, after, count_max).await
     }
 
     /// Reads something of an entity, where its partition is led.
@@ -295,25 +314,28 @@ impl Service for Cluster {
         if self.is_alone() {
             return self.node().entities(entity_type, after, count_max).await;
         }
-        let mut leaders = std::collections::BTreeSet::new();
+        let mut leaders: BTreeMap<NodeId, Vec<PartitionId>> = BTreeMap::new();
         for partition in self.count().all() {
-            leaders.insert(self.consensus().leader(partition).ok_or_else(|| {
+            let leader = self.consensus().leader(partition).ok_or_else(|| {
                 unavailable(format!("partition {partition} has no leader for now"))
-            })?);
+            })?;
+            leaders.entry(leader).or_default().push(partition);
         }
         let deadline = Instant::now() + PATIENCE;
-        let ask = Ask::Entities {
-            entity_type: entity_type.clone(),
-            after: after.clone(),
-            count_max: count_max as u64,
-        };
-        let mut all = std::collections::BTreeSet::new();
-        for node in leaders {
+        let mut all = BTreeSet::new();
+        for (node, partitions) in leaders {
+            let (entity_type, after) = (entity_type.clone(), after.clone());
             if node == self.id() {
-                let (entity_type, after) = (entity_type.clone(), after.clone());
-                all.extend(self.node().entities_led(entity_type, after, count_max).await?);
+                let here = self.entities_led(partitions, entity_type, after, count_max);
+                all.extend(here.await?);
                 continue;
             }
+            let ask = Ask::Entities {
+                entity_type,
+                after,
+                count_max: count_max as u64,
+                partitions: partitions.into_iter().map(PartitionId::get).collect(),
+            };
             match self.ask(node, &ask, deadline).await {
                 Ok(Told::Entities(ids)) => all.extend(ids?),
                 Ok(_) => return Err(unavailable("another node's answer does not fit")),
@@ -330,7 +352,10 @@ impl Service for Cluster {
     fn status(&self) -> NodeStatus {
         let mut status = self.node().status();
         let Some(together) = &self.0.together else { return status };
-        if together.cluster.get().is_none() {
+        if let Some(trouble) = together.trouble.get() {
+            status.ready = false;
+            status.problems.push(format!("this node can't be part of a cluster: {trouble}"));
+        } else if together.cluster.get().is_none() {
             status.ready = false;
             status.problems.push("this node is not part of a cluster yet".into());
         } else if !together.followed.borrow().1 {

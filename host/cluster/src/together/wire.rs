@@ -31,8 +31,13 @@ pub enum Ask {
     TakeSnapshot { address: Address },
     /// How such an entity fares.
     Inspect { address: Address },
-    /// Entities in the partitions that the asked node leads.
-    Entities { entity_type: EntityType, after: Option<EntityId>, count_max: u64 },
+    /// Entities in partitions that the asked node leads.
+    Entities {
+        entity_type: EntityType,
+        after: Option<EntityId>,
+        count_max: u64,
+        partitions: Vec<u16>,
+    },
     /// To put a component into service that the asking node has.
     Deploy { component: ComponentHash, manifest: Json },
     /// To put an earlier version back.

@@ -16,9 +16,10 @@ use stead_journal::{
     disk::sim::{SimDisk, Survivors},
 };
 use stead_model::{
-    Address, Event, Item, Lifecycle, LogIndex, NodeId, OutcomeItem, PartitionCount, PartitionId,
-    RequestDigest, RequestId, SequenceNumber, Term, TimestampMs, TypeVersion,
+    LogIndex, NodeId, PartitionCount, PartitionId, SequenceNumber, Term, TimestampMs,
 };
+
+use crate::common::{address, outcome};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const PARTITIONS: u16 = 4;
@@ -105,28 +106,6 @@ pub(crate) struct House {
     pub(crate) ears: BTreeMap<NodeId, Arc<Ears>>,
     /// Every outcome that was committed, by partition.
     pub(crate) committed: BTreeMap<PartitionId, u64>,
-}
-
-pub(crate) fn address(partition: PartitionId) -> Address {
-    format!("thing/{partition}").parse().expect("an address")
-}
-
-fn outcome(partition: PartitionId, nth: u64) -> Item {
-    Item::Outcome(OutcomeItem {
-        address: address(partition),
-        version: TypeVersion(1),
-        request: RequestId::Minted(u128::from(nth) << 80),
-        digest: RequestDigest(u128::from(nth)),
-        expires: TimestampMs(1_000_000),
-        first_sequence: SequenceNumber(nth),
-        events: vec![Event {
-            name: "happened".into(),
-            body: format!("{nth} {}", "x".repeat(200)).into_bytes(),
-        }],
-        reply: nth.to_string().into_bytes(),
-        lifecycle: Lifecycle::Continues,
-        effects: vec![],
-    })
 }
 
 impl House {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod house;
 mod members;
 

@@ -103,7 +103,6 @@ pub fn cluster(
             grace_ms: span::as_ms(section.grace),
             ..PlacementSettings::default()
         },
-        directory: config.node.data.clone(),
     }))
 }
 
