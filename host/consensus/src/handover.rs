@@ -12,7 +12,7 @@ use std::{
 };
 
 use openraft::{ServerState, async_runtime::WatchReceiver};
-use stead_model::NodeId;
+use stead_model::{LogPosition, NodeId};
 
 use crate::{
     Proposal,
@@ -128,8 +128,13 @@ async fn bid(member: &Member, view: &View, network: &Network, to: NodeId) {
     };
     while leads() {
         // Whether it has all is for the other to say: what the leader knows of it is
-        // not renewed while nothing goes on.
-        let last = member.log.state().last;
+        // not renewed while nothing goes on. What was proposed before anything was
+        // held back is in openraft's log when it answers, and not sooner.
+        let Ok(last) = member.raft.with_raft_state(|state| state.log_ids.last().cloned()).await
+        else {
+            return;
+        };
+        let last = last.as_ref().map_or_else(LogPosition::default, position);
         let asked = Request::Stand { term: view.term.get(), last: last.into() };
         match network.to(to).ask(Lane::Control, asked, BID_PATIENCE).await {
             Ok(Reply::Stood(true)) => {
@@ -153,7 +158,7 @@ pub(crate) async fn stand(
     network: &Network,
     node: NodeId,
     from: NodeId,
-    (term, last): (u64, stead_model::LogPosition),
+    (term, last): (u64, LogPosition),
 ) -> bool {
     let view = View::of(member);
     let follows = view.elected && view.voted_for == from && view.term.get() == term;
