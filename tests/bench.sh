@@ -6,7 +6,7 @@
 #     bash tests/bench.sh guest log hot-entity  some
 #
 # Names: guest, log, apply, ingress, one-client, many-clients, hot-entity,
-# replay, memory, recovery.
+# replay, memory, recovery, cluster.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

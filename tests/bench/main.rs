@@ -7,6 +7,7 @@
 //! turns, in short slices of one run, and a ratio is the median of the slices'
 //! ratios.
 
+mod cluster;
 mod figures;
 mod load;
 mod memory;
@@ -32,8 +33,8 @@ pub struct Extent {
 const FULL: Extent = Extent { slices: 9, slice_s: 3, many: 1_000_000 };
 const QUICK: Extent = Extent { slices: 3, slice_s: 1, many: 50_000 };
 
-const NAMES: [&str; 6] =
-    ["one-client", "many-clients", "hot-entity", "replay", "memory", "recovery"];
+const NAMES: [&str; 7] =
+    ["one-client", "many-clients", "hot-entity", "replay", "memory", "recovery", "cluster"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -65,6 +66,7 @@ async fn measure(name: &str, directory: &Path, extent: Extent) -> Vec<Figure> {
         "hot-entity" => throughput::hot_entity(directory, extent).await,
         "replay" => replay::measure(directory, extent).await,
         "memory" => memory::measure(directory, extent).await,
-        _ => recovery::measure(directory, extent).await,
+        "recovery" => recovery::measure(directory, extent).await,
+        _ => cluster::measure(directory, extent).await,
     }
 }

@@ -48,7 +48,8 @@ pub async fn measure(directory: &Path, extent: Extent) -> Vec<Figure> {
     ]
 }
 
-fn resident_bytes(process: u32) -> f64 {
+/// What a process has in memory.
+pub fn resident_bytes(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is told");
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");

@@ -8,27 +8,32 @@
 //! ```sh
 //! cargo build --release -p stead
 //! cargo run --release -p stead-tests --example failover -- 10
+//! cargo run --release -p stead-tests --example failover -- replay 3
 //! ```
 //!
-//! The number is how many faults of each kind there are.
+//! The number is how many faults of each kind there are. With `replay` it is
+//! measured how much of the pause is the replay of an entity's events.
+
+mod caller;
+mod replay;
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use caller::{Acknowledged, call, first_after};
+
 use serde_json::{Value, json};
-use stead_tests::{client::Client, cluster::Cluster, random::Random};
+use stead_tests::{cluster::Cluster, random::Random};
 use tokio::sync::watch;
 
 const NODES: usize = 3;
-/// How long callers pause between two commands.
-const THINK: Duration = Duration::from_millis(5);
 /// How long a fault lasts.
 const FAULT: Duration = Duration::from_secs(4);
 
@@ -51,17 +56,20 @@ impl Fault {
     }
 }
 
-/// When a command was sent, and when it was acknowledged.
-type Acknowledged = (Instant, Instant);
-
 struct Probe {
     entity: String,
-    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
+    acknowledged: Acknowledged,
 }
 
 #[tokio::main]
 async fn main() {
-    let each: usize = std::env::args().nth(1).map_or(5, |text| text.parse().expect("a number"));
+    let mut arguments = std::env::args().skip(1).peekable();
+    let replay = arguments.next_if(|text| text == "replay").is_some();
+    let each = arguments.next().map_or(5, |text| text.parse().expect("a number"));
+    if replay { replay::measure(each).await } else { faults(each).await }
+}
+
+async fn faults(each: usize) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut cluster = Cluster::start(directory.path(), NODES, &[]).await;
     println!("{NODES} nodes are one cluster");
@@ -99,9 +107,7 @@ async fn main() {
         let mut here = Vec::new();
         for partition in &led {
             let Some(probe) = probes.get(partition) else { continue };
-            let acknowledged = probe.acknowledged.lock().expect("unpoisoned");
-            let first = acknowledged.iter().find(|(sent, _)| *sent >= begun);
-            here.push(first.map_or(FAULT, |(_, done)| *done - begun));
+            here.push(first_after(&probe.acknowledged, begun).unwrap_or(FAULT));
         }
         worst.entry(fault).or_default().extend(here.iter().max());
         pauses.entry(fault).or_default().extend(here);
@@ -154,41 +160,6 @@ async fn main() {
         refused.load(Ordering::Relaxed)
     );
     assert_eq!(lost, 0);
-}
-
-/// One command after the other, each tried until it is acknowledged.
-async fn call(
-    entity: String,
-    acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
-    servers: watch::Receiver<Vec<SocketAddr>>,
-    stop: Arc<AtomicBool>,
-    refused: Arc<AtomicU64>,
-) {
-    let client = Client::new(Duration::from_secs(12));
-    let path = format!("/entities/{entity}/record");
-    for command in 0_usize.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
-        let (key, body) = (command.to_string(), json!({"serial": command.to_string()}));
-        let sent = Instant::now();
-        loop {
-            let server = {
-                let servers = servers.borrow();
-                servers[command % servers.len()]
-            };
-            let headers = [("idempotency-key", key.as_str())];
-            match client.post(server, &path, &headers, &body).await {
-                Ok(answer) if answer.status == 200 => break,
-                Ok(_) | Err(_) => {
-                    refused.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(THINK).await;
-                }
-            }
-        }
-        acknowledged.lock().expect("unpoisoned").push((sent, Instant::now()));
-        tokio::time::sleep(THINK).await;
-    }
 }
 
 fn ingresses(cluster: &Cluster, but: Option<usize>) -> Vec<SocketAddr> {
