@@ -17,6 +17,7 @@ mod journal;
 mod log;
 mod options;
 mod space;
+mod stepping;
 mod store;
 mod travel;
 
@@ -25,7 +26,8 @@ pub use disk::{Disk, RealDisk};
 pub use error::JournalError;
 pub use journal::{Journal, JournalStatus, LogState, PartitionLog, RecoveryReport};
 pub use log::Done;
-pub use options::{Identity, JournalEvents, JournalOptions};
+pub use options::{Identity, JournalEvents, JournalOptions, PlantedBug};
+pub use stepping::{Step, Stepper, Work};
 pub use store::{
     EntityRecord, Received, Receiving, RecordedReply, SnapshotView, StoreExport, StoreReader,
     StoredEvent, StoredMembers,

@@ -26,6 +26,15 @@ pub struct JournalOptions {
     /// How much of what is applied is kept in memory for replicas that are a
     /// little behind, in bytes, for all partitions together.
     pub recent_bytes: usize,
+    /// A bug put in on purpose, so that tests can show that they find it.
+    pub planted: Option<PlantedBug>,
+}
+
+/// Bugs that a test harness must find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// Entries are said to be durable before they are.
+    DurableBeforeSync,
 }
 
 impl Default for JournalOptions {
@@ -40,6 +49,7 @@ impl Default for JournalOptions {
             log_bytes_max: 8 << 30,
             apply_delay_ms: 100,
             recent_bytes: 32 << 20,
+            planted: None,
         }
     }
 }

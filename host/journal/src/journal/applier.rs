@@ -12,6 +12,7 @@ use stead_model::{Entry, PartitionId};
 use crate::{
     log::{Applies, Log, weight},
     options::JournalEvents,
+    stepping::{Hands, Step, Work},
     store::Store,
 };
 
@@ -38,6 +39,16 @@ impl Queue {
             || self.entries.len() >= ENTRIES_AT_ONCE
             || self.bytes >= BACKLOG_BYTES_MAX / 4
     }
+
+    fn take(&mut self) -> Vec<Arc<Entry>> {
+        self.flush = false;
+        self.bytes = 0;
+        std::mem::take(&mut self.entries).into()
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() > BACKLOG_MAX || self.bytes > BACKLOG_BYTES_MAX
+    }
 }
 
 /// The queue of durable entries, and the thread behind it.
@@ -46,7 +57,10 @@ pub(super) struct Applying {
     wake: Condvar,
     room: Condvar,
     log: OnceLock<Arc<Log>>,
+    hands: Hands,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Who applies, if no thread does.
+    stepped: OnceLock<Worker>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,22 +72,28 @@ impl Applying {
         stores: Arc<[Arc<Store>]>,
         events: Arc<dyn JournalEvents>,
         delay_ms: u64,
+        hands: Hands,
     ) -> std::io::Result<Arc<Self>> {
+        let are_stepped = hands.are_stepped();
         let applying = Arc::new(Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
             room: Condvar::new(),
             log: OnceLock::new(),
+            hands,
             thread: Mutex::new(None),
+            stepped: OnceLock::new(),
         });
-        let worker = Worker {
-            applying: Arc::clone(&applying),
-            stores,
-            events,
-            delay: Duration::from_millis(delay_ms),
-        };
-        let thread =
-            std::thread::Builder::new().name("stead-apply".into()).spawn(move || worker.run())?;
+        let worker = Worker { stores, events, delay: Duration::from_millis(delay_ms) };
+        if are_stepped {
+            // It is set once, here.
+            let _ = applying.stepped.set(worker);
+            return Ok(applying);
+        }
+        let thread = std::thread::Builder::new().name("stead-apply".into()).spawn({
+            let applying = Arc::clone(&applying);
+            move || worker.run(&applying)
+        })?;
         *lock(&applying.thread) = Some(thread);
         Ok(applying)
     }
@@ -87,6 +107,21 @@ impl Applying {
     pub(super) fn flush(&self) {
         lock(&self.queue).flush = true;
         self.wake.notify_one();
+        self.hands.wanted(Work::Apply);
+    }
+
+    /// Applies all that waits now, if no thread does.
+    pub(super) fn step(&self) -> Step {
+        let Some(worker) = self.stepped.get() else { return Step::Idle };
+        let entries = {
+            let mut queue = lock(&self.queue);
+            queue.take()
+        };
+        if entries.is_empty() {
+            return Step::Idle;
+        }
+        worker.apply_all(self, entries);
+        Step::Done
     }
 
     pub(super) fn backlog(&self) -> usize {
@@ -127,12 +162,10 @@ impl Applying {
                 .unwrap_or_else(PoisonError::into_inner);
             queue = woken;
         }
-        queue.flush = false;
-        queue.bytes = 0;
-        let entries = std::mem::take(&mut queue.entries);
+        let entries = queue.take();
         drop(queue);
         self.room.notify_all();
-        Some(entries.into())
+        Some(entries)
     }
 }
 
@@ -149,14 +182,17 @@ impl Applies for Applying {
         drop(queue);
         if wanted {
             self.wake.notify_one();
+            self.hands.wanted(Work::Apply);
         }
+    }
+
+    fn has_room(&self) -> bool {
+        !lock(&self.queue).is_full()
     }
 
     fn wait_for_room(&self) {
         let mut queue = lock(&self.queue);
-        while (queue.entries.len() > BACKLOG_MAX || queue.bytes > BACKLOG_BYTES_MAX)
-            && !queue.closing
-        {
+        while queue.is_full() && !queue.closing {
             queue.flush = true;
             self.wake.notify_one();
             queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -165,32 +201,35 @@ impl Applies for Applying {
 }
 
 struct Worker {
-    applying: Arc<Applying>,
     stores: Arc<[Arc<Store>]>,
     events: Arc<dyn JournalEvents>,
     delay: Duration,
 }
 
 impl Worker {
-    fn run(self) {
-        while let Some(entries) = self.applying.next(self.delay) {
-            let mut by_partition: BTreeMap<PartitionId, Vec<Arc<Entry>>> = BTreeMap::new();
-            for entry in entries {
-                by_partition.entry(entry.partition).or_default().push(entry);
-            }
-            for (partition, entries) in by_partition {
-                self.apply(partition, &entries);
-            }
+    fn run(self, applying: &Applying) {
+        while let Some(entries) = applying.next(self.delay) {
+            self.apply_all(applying, entries);
         }
     }
 
-    fn apply(&self, partition: PartitionId, entries: &[Arc<Entry>]) {
+    fn apply_all(&self, applying: &Applying, entries: Vec<Arc<Entry>>) {
+        let mut by_partition: BTreeMap<PartitionId, Vec<Arc<Entry>>> = BTreeMap::new();
+        for entry in entries {
+            by_partition.entry(entry.partition).or_default().push(entry);
+        }
+        for (partition, entries) in by_partition {
+            self.apply(applying, partition, &entries);
+        }
+    }
+
+    fn apply(&self, applying: &Applying, partition: PartitionId, entries: &[Arc<Entry>]) {
         let Some(store) = self.stores.get(usize::from(partition.get())) else { return };
         for batch in entries.chunks(ENTRIES_AT_ONCE) {
             match store.apply(batch) {
                 Ok(()) => {
                     let through = store.progress().index;
-                    if let Some(log) = self.applying.log.get() {
+                    if let Some(log) = applying.log.get() {
                         log.applied(partition, through);
                     }
                     self.events.applied(partition, through);
@@ -198,7 +237,7 @@ impl Worker {
                 Err(error) => {
                     // What it lacks stays in the log, and is applied when the
                     // store is opened again.
-                    if let Some(log) = self.applying.log.get() {
+                    if let Some(log) = applying.log.get() {
                         log.refuse(partition, error);
                     }
                     return;

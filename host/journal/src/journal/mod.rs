@@ -9,6 +9,7 @@ mod recovery;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use stead_model::{NodeId, PartitionId};
@@ -25,6 +26,7 @@ use crate::{
     log::{Applies, Log},
     options::{Identity, JournalEvents, JournalOptions},
     space::Space,
+    stepping::{Hands, Step, Stepper, Work},
     store::{Receiving, Store, StoreReader},
 };
 
@@ -50,6 +52,7 @@ struct Inner {
     identity: Identity,
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
+    hands: Hands,
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
@@ -95,12 +98,39 @@ impl Journal {
         options: JournalOptions,
         events: Arc<dyn JournalEvents>,
     ) -> Result<(Self, RecoveryReport), JournalError> {
+        Self::open_with(disk, options, events, Hands::default())
+    }
+
+    /// Opens a journal as [`Self::open`] does, which starts no threads: all that it
+    /// does it does within calls of [`Self::step`], on the caller's thread.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_stepped(
+        disk: Arc<dyn Disk>,
+        options: JournalOptions,
+        events: Arc<dyn JournalEvents>,
+        stepper: Arc<dyn Stepper>,
+    ) -> Result<(Self, RecoveryReport), JournalError> {
+        Self::open_with(disk, options, events, Hands::of(stepper))
+    }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        options: JournalOptions,
+        events: Arc<dyn JournalEvents>,
+        hands: Hands,
+    ) -> Result<(Self, RecoveryReport), JournalError> {
         let space = Arc::new(Space::default());
         let Recovery { identity, lock, stores, recovered, report } =
-            recover(&disk, &options, &space)?;
-        let applying =
-            Applying::start(Arc::clone(&stores), Arc::clone(&events), options.apply_delay_ms)
-                .map_err(|error| thread_failed(&error))?;
+            recover(&disk, &options, &space, &hands)?;
+        let applying = Applying::start(
+            Arc::clone(&stores),
+            Arc::clone(&events),
+            options.apply_delay_ms,
+            hands.clone(),
+        )
+        .map_err(|error| thread_failed(&error))?;
         let applies: Arc<dyn Applies> = Arc::clone(&applying) as _;
         let log = Log::start(
             Arc::clone(&disk),
@@ -109,6 +139,7 @@ impl Journal {
             Arc::clone(&space),
             recovered,
             applies,
+            hands.clone(),
         )
         .map_err(|error| thread_failed(&error))?;
         let log = Arc::new(log);
@@ -119,6 +150,7 @@ impl Journal {
             Arc::clone(&events),
             Arc::clone(&space),
             &options,
+            &hands,
         )
         .map_err(|error| thread_failed(&error))?;
         let inner = Inner {
@@ -130,6 +162,7 @@ impl Journal {
             identity,
             disk,
             space,
+            hands,
             lock: Mutex::new(Some(lock)),
         };
         Ok((Self(Arc::new(inner)), report))
@@ -172,6 +205,48 @@ impl Journal {
     pub fn reader(&self, partition: PartitionId) -> StoreReader {
         let store = self.0.stores.get(usize::from(partition.get()));
         StoreReader(Arc::clone(store.expect("a partition of this journal")))
+    }
+
+    /// Whether it has no threads, and is stepped.
+    #[must_use]
+    pub fn is_stepped(&self) -> bool {
+        self.0.hands.are_stepped()
+    }
+
+    /// Does one piece of its work, if it has no threads for it. `now` is how long
+    /// ago it was opened: checkpoints come due by it.
+    pub fn step(&self, work: Work, now: Duration) -> Step {
+        match work {
+            Work::Log => self.0.log.step(),
+            Work::Apply => self.0.applying.step(),
+            Work::Checkpoint => {
+                let checkpoints = &self.0.checkpoints;
+                let mut checkpoints = checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(checkpoints) = &mut *checkpoints {
+                    checkpoints.step(now);
+                }
+                Step::Idle
+            }
+        }
+    }
+
+    /// Draws a number by chance.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn draw(&self) -> Result<u64, JournalError> {
+        let mut bytes = [0; 8];
+        let drawn = self.0.hands.random(&mut bytes);
+        drawn.map_err(|error| JournalError::io("draw a number for", "the journal", &error))?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes and applies all that waits, if it has no threads that do.
+    fn step_all(&self) {
+        if self.is_stepped() {
+            self.0.log.write_all();
+            while self.0.applying.step() == Step::Done {}
+        }
     }
 
     /// Whose journal it is.
@@ -227,6 +302,7 @@ impl Journal {
     /// # Errors
     /// The first store's that could not be made durable; what it lacks is in the log.
     pub fn close(&self) -> Result<(), JournalError> {
+        self.step_all();
         self.0.stop();
         let mut result = Ok(());
         let mut durable = BTreeMap::new();

@@ -151,10 +151,19 @@ impl PartitionLog {
             let _ = tell.send(result);
         });
         self.journal.0.log.begin(partition, position, done)?;
+        if self.journal.is_stepped() {
+            self.journal.0.log.write_all();
+        }
         told.recv().unwrap_or(Err(JournalError::Closed))?;
         self.store(|store| store.replace(position)).unwrap_or(Err(JournalError::Closed))?;
         self.journal.0.events.applied(partition, position.index);
         Ok(())
+    }
+
+    /// Whether the journal is stepped; then nothing may be left to other threads.
+    #[must_use]
+    pub fn is_stepped(&self) -> bool {
+        self.journal.is_stepped()
     }
 
     /// Reads the store.

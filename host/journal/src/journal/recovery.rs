@@ -4,10 +4,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
-use stead_model::{LogPosition, PartitionId, TimestampMs};
+use stead_model::{LogPosition, PartitionId};
 
 use super::{RecoveryReport, pass::Pass};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     log::{self, Recovered, Sealed, Segment, SegmentReader},
     options::{Identity, JournalOptions},
     space::Space,
+    stepping::Hands,
     store::{self, Store, StoreOptions},
 };
 
@@ -37,6 +38,7 @@ pub(super) fn recover(
     disk: &Arc<dyn Disk>,
     options: &JournalOptions,
     space: &Arc<Space>,
+    hands: &Hands,
 ) -> Result<Recovery, JournalError> {
     let began = Instant::now();
     let mut report = RecoveryReport::default();
@@ -61,7 +63,7 @@ pub(super) fn recover(
             .map_err(|error| JournalError::io("sync", &disk.describe(directory), &error))?;
     }
     let segments = segments(&**disk)?;
-    let identity = identity_of(&**disk, options, &segments, &mut report)?;
+    let identity = identity_of(&**disk, options, &segments, hands, &mut report)?;
     let stores = open_stores(disk, options, &identity, space)?;
     let mut pass = Pass::new(&stores, report);
     let mut recovered = read_log(disk, options, &identity, &segments, &mut pass)?;
@@ -87,6 +89,7 @@ fn identity_of(
     disk: &dyn Disk,
     options: &JournalOptions,
     segments: &[u64],
+    hands: &Hands,
     report: &mut RecoveryReport,
 ) -> Result<Identity, JournalError> {
     let file = disk.describe(IDENTITY);
@@ -120,10 +123,10 @@ fn identity_of(
         return Err(foreign("it is missing, though there are a log and stores".into()));
     }
     let identity = Identity {
-        cluster: random()?,
-        node: random()?,
+        cluster: random(hands)?,
+        node: random(hands)?,
         partitions: options.partitions,
-        created_at: now(),
+        created_at: hands.now(),
     };
     let temporary = format!("{IDENTITY}.new");
     let made = disk.create(&temporary).and_then(|created| {
@@ -137,17 +140,11 @@ fn identity_of(
     Ok(identity)
 }
 
-fn random() -> Result<u128, JournalError> {
+fn random(hands: &Hands) -> Result<u128, JournalError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        JournalError::fatal("draw an id for", "the journal", &std::io::Error::other(error))
-    })?;
+    let drawn = hands.random(&mut bytes);
+    drawn.map_err(|error| JournalError::fatal("draw an id for", "the journal", &error))?;
     Ok(u128::from_le_bytes(bytes))
-}
-
-fn now() -> TimestampMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimestampMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn open_stores(

@@ -48,8 +48,9 @@ use crate::{
     JournalError,
     disk::Disk,
     format::record,
-    options::{Identity, JournalOptions},
+    options::{Identity, JournalOptions, PlantedBug},
     space::Space,
+    stepping::{Hands, Step},
 };
 
 /// The most bytes that one entry may have, encoded.
@@ -62,6 +63,9 @@ pub(crate) trait Applies: Send + Sync + 'static {
 
     /// Waits until not too much waits to be applied.
     fn wait_for_room(&self);
+
+    /// Whether not too much waits to be applied.
+    fn has_room(&self) -> bool;
 }
 
 /// How the log fares.
@@ -81,7 +85,14 @@ pub(crate) struct Log {
     /// How much of what is applied is kept in memory for a partition's readers,
     /// in bytes.
     recent_bytes: usize,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    planted: Option<PlantedBug>,
+    writing: Writing,
+}
+
+/// Who writes the log.
+enum Writing {
+    Thread(Mutex<Option<JoinHandle<()>>>),
+    Steps(Mutex<Writer>),
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -109,10 +120,11 @@ impl Log {
         space: Arc<Space>,
         recovered: Recovered,
         applies: Arc<dyn Applies>,
+        hands: Hands,
     ) -> std::io::Result<Self> {
         let Recovered { segment, next_record, tails, sealed } = recovered;
-        let shared = Arc::new(Shared::new(tails, sealed, space));
-        let mut writer = Writer::new(
+        let shared = Arc::new(Shared::new(tails, sealed, space, hands.clone()));
+        let writer = Writer::new(
             Arc::clone(&disk),
             identity,
             options,
@@ -120,10 +132,17 @@ impl Log {
             Arc::clone(&shared),
             Arc::clone(&applies),
         );
-        let thread =
-            std::thread::Builder::new().name("stead-log".into()).spawn(move || writer.guarded())?;
+        let writing = if hands.are_stepped() {
+            Writing::Steps(Mutex::new(writer))
+        } else {
+            let mut writer = writer;
+            let thread = std::thread::Builder::new()
+                .name("stead-log".into())
+                .spawn(move || writer.guarded())?;
+            Writing::Thread(Mutex::new(Some(thread)))
+        };
         let recent_bytes = options.recent_bytes / usize::from(options.partitions.get());
-        Ok(Self { shared, applies, disk, recent_bytes, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, applies, disk, recent_bytes, planted: options.planted, writing })
     }
 
     /// Takes entries that follow each other and the partition's last. They can
@@ -149,7 +168,13 @@ impl Log {
             }
         }
         let what = What::Entries(first.index, last.index);
-        self.put(partition, first.index, what, records, done, |tail| tail.extend(entries))
+        let early = self.planted == Some(PlantedBug::DurableBeforeSync);
+        let (now, done) = if early { (Some(done), Done::nothing()) } else { (None, done) };
+        self.put(partition, first.index, what, records, done, |tail| tail.extend(entries))?;
+        if let Some(done) = now {
+            done.call(Ok(()));
+        }
+        Ok(())
     }
 
     /// Gives up a partition's entries after one.
@@ -228,7 +253,7 @@ impl Log {
         queue.works.push_back(Work { partition, records, what, head, truncations, done });
         drop(queue);
         drop(tail);
-        shared.wake.notify_one();
+        shared.ring();
         Ok(())
     }
 
@@ -367,11 +392,30 @@ impl Log {
         }
     }
 
-    /// Writes what waits, and ends the thread.
+    /// Does one piece of the writing, if no thread does it.
+    pub(crate) fn step(&self) -> Step {
+        match &self.writing {
+            Writing::Thread(_) => Step::Idle,
+            Writing::Steps(writer) => lock(writer).step(),
+        }
+    }
+
+    /// Writes what waits, if no thread does it, as far as there is room.
+    pub(crate) fn write_all(&self) {
+        while self.step() == Step::Done {}
+    }
+
+    /// Writes what waits, and ends the thread. Without one, whoever takes the steps
+    /// has written what is to be written.
     pub(crate) fn close(&self) {
         lock(&self.shared.queue).closing = true;
         self.shared.wake.notify_one();
-        let thread = lock(&self.thread).take();
+        let Writing::Thread(thread) = &self.writing else {
+            // Whoever waits for what is left is told.
+            let left = std::mem::take(&mut lock(&self.shared.queue).works);
+            return drop(left);
+        };
+        let thread = lock(thread).take();
         if let Some(thread) = thread.filter(|t| t.thread().id() != std::thread::current().id()) {
             // A writer that panicked has latched a failure.
             let _ = thread.join();

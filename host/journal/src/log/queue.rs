@@ -8,7 +8,11 @@ use std::{
 use stead_model::{LogIndex, LogPosition, PartitionId};
 
 use super::{Tail, lock};
-use crate::{JournalError, space::Space};
+use crate::{
+    JournalError,
+    space::Space,
+    stepping::{self, Hands},
+};
 
 /// Called once, on the log's thread, when what was handed over is durable, or
 /// can't become so. Must be quick.
@@ -107,11 +111,17 @@ pub(super) struct Shared {
     /// Partitions whose stores have failed: nothing is taken for them.
     pub(super) refused: Mutex<BTreeMap<PartitionId, JournalError>>,
     pub(super) space: Arc<Space>,
+    pub(super) hands: Hands,
     tails: Vec<Mutex<Tail>>,
 }
 
 impl Shared {
-    pub(super) fn new(tails: Vec<Tail>, sealed: VecDeque<Sealed>, space: Arc<Space>) -> Self {
+    pub(super) fn new(
+        tails: Vec<Tail>,
+        sealed: VecDeque<Sealed>,
+        space: Arc<Space>,
+        hands: Hands,
+    ) -> Self {
         Self {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -121,8 +131,15 @@ impl Shared {
             full: Mutex::new(None),
             refused: Mutex::default(),
             space,
+            hands,
             tails: tails.into_iter().map(Mutex::new).collect(),
         }
+    }
+
+    /// Something waits to be written.
+    pub(super) fn ring(&self) {
+        self.wake.notify_one();
+        self.hands.wanted(stepping::Work::Log);
     }
 
     /// A partition's tail. It is locked before the queue, never after it.

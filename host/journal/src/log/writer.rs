@@ -12,7 +12,7 @@ use stead_model::{LogIndex, LogPosition, PartitionId};
 
 use super::{
     Applies, Place, Run, Sealed, Segment, Tail, lock,
-    queue::{Commits, Shared, What, Work},
+    queue::{Commits, Queue, Shared, What, Work},
     segment,
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
         segment::{Head, RECORD_PREFIX_BYTES, SegmentHeader},
     },
     options::{Identity, JournalOptions},
+    stepping::Step,
 };
 
 /// The most bytes of records in one group, but for a last piece of work that
@@ -65,15 +66,45 @@ pub(super) struct Writer {
     standing: Standing,
     buffer: Vec<u8>,
     marked: bool,
+    /// What a step found no room for.
+    stuck: Option<Group>,
     shared: Arc<Shared>,
     applies: Arc<dyn Applies>,
 }
 
 /// What the writer found when it looked.
 enum Next {
-    Group(Vec<Work>, Commits),
+    Group(Group),
     Idle,
     Closing,
+}
+
+/// What is written at once.
+struct Group {
+    works: Vec<Work>,
+    records: Vec<Vec<u8>>,
+    commits: Commits,
+}
+
+impl Group {
+    /// The first of what waits, up to a bound.
+    fn take(queue: &mut Queue) -> Self {
+        let mut bytes = 0;
+        let mut count = 0;
+        for work in &queue.works {
+            if count >= GROUP_WORKS_MAX || bytes >= GROUP_BYTES_MAX {
+                break;
+            }
+            bytes += bytes_of(&work.records);
+            count += 1;
+        }
+        let mut works: Vec<Work> = queue.works.drain(..count).collect();
+        let commits = queue.take_commits();
+        let mut records: Vec<Vec<u8>> =
+            works.iter_mut().flat_map(|work| std::mem::take(&mut work.records)).collect();
+        records.extend(commits_record(&commits));
+        Self { works, records, commits }
+    }
 }
 
 impl Writer {
@@ -105,6 +136,7 @@ impl Writer {
             standing,
             buffer: Vec::new(),
             marked: true,
+            stuck: None,
             shared,
             applies,
         }
@@ -125,15 +157,39 @@ impl Writer {
         loop {
             self.applies.wait_for_room();
             match self.next() {
-                Next::Group(works, commits) => self.write_works(works, commits),
-                Next::Idle => {
-                    self.mark();
-                    self.look_for_room();
+                Next::Group(mut group) => {
+                    while let Some(left) = self.try_write(group) {
+                        std::thread::sleep(RETRY);
+                        group = left;
+                    }
                 }
+                Next::Idle => self.idle(),
                 Next::Closing => break,
             }
         }
         self.mark();
+    }
+
+    /// Does what [`Self::run`] does between two waits.
+    pub(super) fn step(&mut self) -> Step {
+        if !self.applies.has_room() {
+            return Step::Stuck;
+        }
+        let group = self.stuck.take().or_else(|| {
+            let mut queue = lock(&self.shared.queue);
+            (!queue.works.is_empty()).then(|| Group::take(&mut queue))
+        });
+        let Some(group) = group else {
+            self.idle();
+            return Step::Idle;
+        };
+        self.stuck = self.try_write(group);
+        if self.stuck.is_some() { Step::Stuck } else { Step::Done }
+    }
+
+    fn idle(&mut self) {
+        self.mark();
+        self.look_for_room();
     }
 
     /// What waits, up to a bound.
@@ -154,37 +210,24 @@ impl Writer {
                 return Next::Idle;
             }
         }
-        let mut bytes = 0;
-        let mut count = 0;
-        for work in &queue.works {
-            if count >= GROUP_WORKS_MAX || bytes >= GROUP_BYTES_MAX {
-                break;
-            }
-            bytes += bytes_of(&work.records);
-            count += 1;
-        }
-        let works = queue.works.drain(..count).collect();
-        Next::Group(works, queue.take_commits())
+        Next::Group(Group::take(&mut queue))
     }
 
-    fn write_works(&mut self, mut works: Vec<Work>, commits: Commits) {
-        let mut records: Vec<Vec<u8>> =
-            works.iter_mut().flat_map(|work| std::mem::take(&mut work.records)).collect();
-        records.extend(commits_record(&commits));
-        let place = loop {
-            match self.write(&mut records) {
-                Ok(place) => break place,
-                Err(error) => {
-                    self.latch(&error);
-                    if !error.is_full() || self.closing() {
-                        works.into_iter().for_each(|work| work.done.call(Err(error.clone())));
-                        return;
-                    }
-                    // What was taken can't be given back; it waits for room.
-                    std::thread::sleep(RETRY);
+    /// Writes a group. It is given back if there is no room: what was taken can't
+    /// be refused any more, and waits.
+    fn try_write(&mut self, mut group: Group) -> Option<Group> {
+        let place = match self.write(&mut group.records) {
+            Ok(place) => place,
+            Err(error) => {
+                self.latch(&error);
+                if error.is_full() && !self.closing() {
+                    return Some(group);
                 }
+                group.works.into_iter().for_each(|work| work.done.call(Err(error.clone())));
+                return None;
             }
         };
+        let Group { works, commits, .. } = group;
         self.marked = false;
         // Not before: a segment that this group begins says first what stands.
         self.standing.commits.extend(commits);
@@ -196,6 +239,7 @@ impl Writer {
             Ok(()) => *lock(&self.shared.full) = None,
             Err(error) => self.latch(&error),
         }
+        None
     }
 
     /// Tries again whether there is room, if there was none: nothing may come any
@@ -293,9 +337,10 @@ impl Writer {
             });
         }
         let mut salt = [0; 8];
-        getrandom::fill(&mut salt).map_err(|error| {
-            JournalError::io("draw a salt for", "a log segment", &std::io::Error::other(error))
-        })?;
+        self.shared
+            .hands
+            .random(&mut salt)
+            .map_err(|error| JournalError::io("draw a salt for", "a log segment", &error))?;
         let heads = self.standing.heads.iter().map(|(&partition, position)| Head {
             partition,
             term: position.term,

@@ -8,7 +8,7 @@ use stead_model::{LogPosition, PartitionId};
 use super::{Open, Store, StoredMembers, Trouble, lock, position_of, read_members_in, rows};
 use crate::{
     JournalError,
-    format::{Bytes, Kind, seal},
+    format::{Bytes, Kind, seal, store::StateRow, unseal},
     store::reader::StoreReader,
 };
 
@@ -116,6 +116,30 @@ impl StoreExport {
         cursor.chunks += 1;
         cursor.last.clone_from(&chunk);
         Ok(chunk)
+    }
+
+    /// All its rows, each with the number of its table: the same on all replicas at
+    /// the same position. The row that names the node is there without the name.
+    ///
+    /// # Errors
+    /// If the store is damaged or has failed.
+    pub fn rows(&self) -> Result<Vec<(u8, Vec<u8>, Vec<u8>)>, JournalError> {
+        self.store.guarded(|| {
+            let mut found = Vec::new();
+            let mut cursor = Cursor::default();
+            while cursor.table < rows::TABLES {
+                self.fill(&mut cursor, usize::MAX, &mut found)?;
+            }
+            for (table, _, value) in &mut found {
+                if *table == rows::STATE {
+                    let flaw = |flaw| Trouble::Flaw { table: "state", key: "()".into(), flaw };
+                    let state: StateRow = unseal(Kind::StoreState, &[], value).map_err(flaw)?;
+                    let state = StateRow { node: 0.into(), ..state };
+                    *value = seal(Kind::StoreState, &[], &state);
+                }
+            }
+            Ok(found)
+        })
     }
 
     fn fill(
