@@ -7,11 +7,12 @@
 //! term. Replicas stand one after the other, in an order that differs from group
 //! to group, so that the survivors share what the dead node led.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use stead_model::{LogPosition, NodeId, PartitionId, Term};
+use tokio::time::Instant;
 
 use crate::{
     carrier::Lane,

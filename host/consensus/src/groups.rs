@@ -1,7 +1,7 @@
 //! All groups of a node, on a thread of their own.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
     thread::JoinHandle,
     time::Duration,
 };
@@ -10,14 +10,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use openraft::{Config, Raft, SnapshotPolicy, raft::responder::Responder};
 use stead_journal::{
-    Disk, Journal, JournalError, JournalEvents, JournalOptions, JournalStatus, PartitionLog,
-    RecoveryReport, StoreReader,
+    Disk, Journal, JournalError, JournalEvents, JournalOptions, JournalStatus, LogState,
+    PartitionLog, RecoveryReport, Step, Stepper, StoreReader, Work,
 };
-use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
+use stead_model::{Entry, LogIndex, LogPosition, NodeId, PartitionCount, PartitionId, Term};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::{
-    ConsensusError, GroupView, MembersChange, MembersError, ProposalError, adopt,
+    ConsensusError, GroupView, MembersChange, MembersError, PlantedBug, ProposalError, adopt,
     carrier::Carrier,
     handover::{Bidden, Handover},
     leadership::{self, Leadership},
@@ -103,6 +103,8 @@ struct Inner {
     tasks: mpsc::UnboundedSender<Task>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What runs in the thread's place, if there is none.
+    task: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// Passes on what the journal tells.
@@ -149,6 +151,14 @@ impl JournalEvents for Hub {
     }
 }
 
+/// What a simulation does for a node, and to it.
+pub struct Simulated {
+    /// Who steps its journal.
+    pub stepper: Arc<dyn Stepper>,
+    /// A bug put in on purpose.
+    pub planted: Option<PlantedBug>,
+}
+
 /// With whom a node forms a cluster.
 #[derive(Clone)]
 pub enum Formation {
@@ -170,67 +180,62 @@ impl Consensus {
         formation: Formation,
         events: Arc<dyn ConsensusEvents>,
     ) -> Result<(Self, RecoveryReport), ConsensusError> {
-        let partitions = options.partitions;
-        let (tasks, taken) = mpsc::unbounded_channel();
-        let hub = Arc::new(Hub {
-            events,
-            leads: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
-            applied: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
-            tasks: tasks.clone(),
-        });
-        let (journal, report) = Journal::open(disk, options, Arc::clone(&hub) as _)?;
-        let node = journal.node();
-        let logs: Vec<PartitionLog> = partitions.all_and_system().map(|p| journal.log(p)).collect();
-        for (log, applied) in logs.iter().zip(&hub.applied) {
-            if matches!(formation, Formation::Alone) {
-                adopt::adopt(log, node)?;
-            }
-            applied.send_replace(log.applied().index);
-        }
-        let (stop, stopped) = oneshot::channel();
-        let presence = Arc::new(Presence::default());
-        let is_alone = matches!(formation, Formation::Alone);
+        let opened = Opened::open(options.partitions, &formation, events, |events| {
+            Journal::open(disk, options, events)
+        })?;
         let (begun, begins) = std::sync::mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("stead-consensus".into()).spawn({
-            let presence = Arc::clone(&presence);
-            let (journal, hub, own) = (journal.clone(), Arc::clone(&hub), tasks.clone());
-            move || {
+        let (inner, report, groups) = opened.inner(&formation, None);
+        let thread =
+            std::thread::Builder::new().name("stead-consensus".into()).spawn(move || {
                 runtime.block_on(async move {
-                    let carrier = match &formation {
-                        Formation::Alone => None,
-                        Formation::Together(carrier) => Some(Arc::clone(carrier)),
-                    };
-                    let started = start(node, logs, carrier.as_ref(), &journal, &hub).await;
-                    let members = match started {
-                        Ok(members) => members,
-                        Err(error) => return drop(begun.send(Err(error))),
-                    };
-                    let _ = begun.send(Ok(()));
-                    let service = Service { node, members, carrier, presence, tasks: own };
-                    service.run(taken, stopped).await;
-                    for member in &service.members {
-                        // One that has failed has stopped already.
-                        let _ = tokio::time::timeout(STOP_PATIENCE, member.raft.shutdown()).await;
+                    match groups.start().await {
+                        Ok(started) => {
+                            let _ = begun.send(Ok(()));
+                            started.run().await;
+                        }
+                        Err(error) => drop(begun.send(Err(error))),
                     }
                 });
-            }
-        })?;
+            })?;
+        *inner.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         let begun = begins.recv().unwrap_or_else(|_| {
             Err(ConsensusError::Thread(std::io::Error::other("it ended at once")))
         });
-        let inner = Inner {
-            journal,
-            hub,
-            node,
-            presence,
-            is_alone,
-            tasks,
-            stop: Mutex::new(Some(stop)),
-            thread: Mutex::new(Some(thread)),
-        };
         begun?;
         Ok((Self(Arc::new(inner)), report))
+    }
+
+    /// Opens the journal and starts the groups as [`Self::open`] does, all of it on
+    /// the runtime that this is called on, without any thread. The journal's work is
+    /// done within [`Self::step`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    #[must_use]
+    pub fn start(
+        disk: Arc<dyn Disk>,
+        options: JournalOptions,
+        formation: Formation,
+        events: Arc<dyn ConsensusEvents>,
+        simulated: Simulated,
+    ) -> BoxFuture<'static, Result<(Self, RecoveryReport), ConsensusError>> {
+        let Simulated { stepper, planted } = simulated;
+        Box::pin(async move {
+            let opened = Opened::open(options.partitions, &formation, events, |events| {
+                Journal::open_stepped(disk, options, events, stepper)
+            })?;
+            let (inner, report, groups) = opened.inner(&formation, planted);
+            let started = groups.start().await?;
+            let task = tokio::spawn(started.run());
+            *inner.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+            Ok((Self(Arc::new(inner)), report))
+        })
+    }
+
+    /// Does one piece of the journal's work; see [`Journal::step`].
+    pub fn step(&self, work: Work, now: Duration) -> Step {
+        self.0.journal.step(work, now)
     }
 
     /// Proposes a batch. Never waits; the caller bounds how much it has under way.
@@ -365,6 +370,27 @@ impl Consensus {
         self.0.journal.log(partition).state().committed
     }
 
+    /// How this node's log of a partition stands.
+    #[must_use]
+    pub fn log_state(&self, partition: PartitionId) -> LogState {
+        self.0.journal.log(partition).state()
+    }
+
+    /// Entries of this node's log of a partition, committed or not, from one on: as
+    /// many as have so many bytes. May read from the disk.
+    ///
+    /// # Errors
+    /// If what is read isn't what was written.
+    pub fn entries(
+        &self,
+        partition: PartitionId,
+        from: LogIndex,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, JournalError> {
+        let log = self.0.journal.log(partition);
+        log.read(from, log.state().last.index.next(), bytes_max)
+    }
+
     /// How far a partition's store has come, now and from now on.
     ///
     /// # Panics
@@ -399,6 +425,21 @@ impl Consensus {
     #[must_use]
     pub fn status(&self) -> JournalStatus {
         self.0.journal.status()
+    }
+
+    /// Stops what was [started](Self::start), then closes the journal; see
+    /// [`Journal::close`].
+    ///
+    /// # Errors
+    /// As [`Journal::close`].
+    pub async fn end(&self) -> Result<(), JournalError> {
+        self.0.stop();
+        let task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // One that panicked has ended, too.
+            let _ = task.await;
+        }
+        self.0.journal.close()
     }
 
     /// Stops the groups, then closes the journal; see [`Journal::close`].
@@ -458,47 +499,164 @@ fn config() -> Config {
     }
 }
 
-async fn start(
+/// A journal that is open, before its groups are started.
+struct Opened {
+    journal: Journal,
+    report: RecoveryReport,
+    hub: Arc<Hub>,
+    logs: Vec<PartitionLog>,
+    tasks: mpsc::UnboundedSender<Task>,
+    taken: mpsc::UnboundedReceiver<Task>,
+}
+
+impl Opened {
+    fn open(
+        partitions: PartitionCount,
+        formation: &Formation,
+        events: Arc<dyn ConsensusEvents>,
+        open: impl FnOnce(Arc<dyn JournalEvents>) -> Result<(Journal, RecoveryReport), JournalError>,
+    ) -> Result<Self, ConsensusError> {
+        let (tasks, taken) = mpsc::unbounded_channel();
+        let hub = Arc::new(Hub {
+            events,
+            leads: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
+            applied: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
+            tasks: tasks.clone(),
+        });
+        let (journal, report) = open(Arc::clone(&hub) as _)?;
+        let node = journal.node();
+        let logs: Vec<PartitionLog> = partitions.all_and_system().map(|p| journal.log(p)).collect();
+        for (log, applied) in logs.iter().zip(&hub.applied) {
+            if matches!(formation, Formation::Alone) {
+                adopt::adopt(log, node)?;
+            }
+            applied.send_replace(log.applied().index);
+        }
+        Ok(Self { journal, report, hub, logs, tasks, taken })
+    }
+
+    /// The handle, and the groups that are to be started.
+    fn inner(
+        self,
+        formation: &Formation,
+        planted: Option<PlantedBug>,
+    ) -> (Inner, RecoveryReport, Groups) {
+        let Self { journal, report, hub, logs, tasks, taken } = self;
+        let (stop, stopped) = oneshot::channel();
+        let (node, presence) = (journal.node(), Arc::new(Presence::default()));
+        let carrier = match formation {
+            Formation::Alone => None,
+            Formation::Together(carrier) => Some(Arc::clone(carrier)),
+        };
+        let groups = Groups {
+            node,
+            logs,
+            carrier,
+            journal: journal.clone(),
+            hub: Arc::clone(&hub),
+            presence: Arc::clone(&presence),
+            planted,
+            tasks: tasks.clone(),
+            taken,
+            stopped,
+        };
+        let inner = Inner {
+            journal,
+            hub,
+            node,
+            presence,
+            is_alone: matches!(formation, Formation::Alone),
+            tasks,
+            stop: Mutex::new(Some(stop)),
+            thread: Mutex::new(None),
+            task: Mutex::new(None),
+        };
+        (inner, report, groups)
+    }
+}
+
+/// The groups of a node, before they are started.
+struct Groups {
     node: NodeId,
     logs: Vec<PartitionLog>,
-    carrier: Option<&Arc<dyn Carrier>>,
-    journal: &Journal,
-    hub: &Arc<Hub>,
-) -> Result<Vec<Arc<Member>>, ConsensusError> {
-    let config = Arc::new(config());
-    let mut members = Vec::with_capacity(logs.len());
-    for log in logs {
-        let partition = log.partition();
-        let failed = |cause: String| ConsensusError::Group { partition, cause };
-        let bidden = Bidden::default();
-        let network = Network { partition, carrier: carrier.cloned(), bidden: bidden.clone() };
-        let (storage, machine) = (GroupLog(log.clone()), Machine(log.clone()));
-        let raft = Raft::new(node, Arc::clone(&config), network, storage, machine)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
-        if let Some(applied) = hub.applied.get(usize::from(partition.get())) {
-            let (journal, hub) = (journal.clone(), Arc::clone(hub));
-            tokio::spawn(leadership::watch(
-                raft.clone(),
-                log.clone(),
-                applied.subscribe(),
-                move || journal.flush(partition),
-                move |leadership| hub.leadership(partition, leadership),
-            ));
+    carrier: Option<Arc<dyn Carrier>>,
+    journal: Journal,
+    hub: Arc<Hub>,
+    presence: Arc<Presence>,
+    planted: Option<PlantedBug>,
+    tasks: mpsc::UnboundedSender<Task>,
+    taken: mpsc::UnboundedReceiver<Task>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// The groups of a node, started.
+struct Started {
+    service: Service,
+    taken: mpsc::UnboundedReceiver<Task>,
+    stopped: oneshot::Receiver<()>,
+}
+
+impl Started {
+    /// Serves until it is told to stop, and stops the groups.
+    async fn run(self) {
+        self.service.run(self.taken, self.stopped).await;
+        for member in &self.service.members {
+            // One that has failed has stopped already.
+            let _ = tokio::time::timeout(STOP_PATIENCE, member.raft.shutdown()).await;
         }
-        let (incoming, installing) = (Incoming::default(), RwLock::default());
-        let handover = Handover::default();
-        members.push(Arc::new(Member { raft, log, incoming, installing, handover, bidden }));
     }
-    if carrier.is_some() {
-        return Ok(members);
+}
+
+impl Groups {
+    async fn start(self) -> Result<Started, ConsensusError> {
+        let Self { node, logs, carrier, journal, hub, presence, planted, tasks, taken, stopped } =
+            self;
+        let config = Arc::new(config());
+        let transfers = Arc::new(AtomicU64::new(journal.draw()?));
+        let mut members = Vec::with_capacity(logs.len());
+        for log in logs {
+            let partition = log.partition();
+            let failed = |cause: String| ConsensusError::Group { partition, cause };
+            let bidden = Bidden::default();
+            let network =
+                Network::of(&log, carrier.clone(), bidden.clone(), Arc::clone(&transfers));
+            let (storage, machine) = (GroupLog(log.clone(), planted), Machine(log.clone()));
+            let raft = Raft::new(node, Arc::clone(&config), network, storage, machine)
+                .await
+                .map_err(|error| failed(error.to_string()))?;
+            if let Some(applied) = hub.applied.get(usize::from(partition.get())) {
+                let (journal, hub) = (journal.clone(), Arc::clone(&hub));
+                tokio::spawn(leadership::watch(
+                    raft.clone(),
+                    log.clone(),
+                    applied.subscribe(),
+                    planted,
+                    move || journal.flush(partition),
+                    move |leadership| hub.leadership(partition, leadership),
+                ));
+            }
+            let (incoming, installing) = (Incoming::default(), RwLock::default());
+            let handover = Handover::default();
+            members.push(Arc::new(Member {
+                raft,
+                log,
+                incoming,
+                installing,
+                handover,
+                bidden,
+                planted,
+            }));
+        }
+        if carrier.is_none() {
+            // All at once, so that they share the log's syncs.
+            let stand = members.iter().map(|member| stand_alone(member, node));
+            for outcome in futures::future::join_all(stand).await {
+                outcome?;
+            }
+        }
+        let service = Service { node, members, carrier, presence, transfers, tasks };
+        Ok(Started { service, taken, stopped })
     }
-    // All at once, so that they share the log's syncs.
-    let stand = members.iter().map(|member| stand_alone(member, node));
-    for outcome in futures::future::join_all(stand).await {
-        outcome?;
-    }
-    Ok(members)
 }
 
 /// Has a group of this node alone elect it.

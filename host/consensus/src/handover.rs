@@ -8,11 +8,12 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use openraft::{ServerState, async_runtime::WatchReceiver};
 use stead_model::{LogPosition, NodeId};
+use tokio::time::Instant;
 
 use crate::{
     Proposal,

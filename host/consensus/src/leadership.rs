@@ -8,6 +8,7 @@ use stead_model::{LogIndex, NodeId, Term};
 use tokio::sync::watch;
 
 use crate::{
+    PlantedBug,
     machine::Machine,
     types::{Group, log_index},
 };
@@ -27,6 +28,7 @@ pub(crate) async fn watch(
     raft: Raft<Group, Machine>,
     log: PartitionLog,
     applied: watch::Receiver<LogIndex>,
+    planted: Option<PlantedBug>,
     flush: impl Fn(),
     say: impl Fn(Leadership),
 ) {
@@ -38,6 +40,16 @@ pub(crate) async fn watch(
             (seen.state, seen.vote.leader_id.term, seen.current_leader)
         };
         let leads = state == ServerState::Leader;
+        if leads && planted == Some(PlantedBug::ServesBeforeReady) {
+            if said != Some(Leadership::Here(Term(term))) {
+                said = Some(Leadership::Here(Term(term)));
+                say(Leadership::Here(Term(term)));
+            }
+            if metrics.changed().await.is_err() {
+                break;
+            }
+            continue;
+        }
         if leads && said != Some(Leadership::Here(Term(term))) {
             tokio::select! {
                 ready = ready(&raft, &log, applied.clone(), &flush) => {

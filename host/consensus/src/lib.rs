@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod blocking;
 mod carrier;
 mod electing;
 mod encoding;
@@ -20,6 +21,7 @@ mod machine;
 mod member;
 mod members;
 mod network;
+mod planted;
 mod presence;
 mod receiving;
 mod sending;
@@ -29,8 +31,9 @@ mod wire;
 
 pub use carrier::{Carrier, CarrierError, Lane};
 pub use error::{ConsensusError, MembersError, ProposalError};
-pub use groups::{Consensus, ConsensusEvents, Formation, Proposal};
+pub use groups::{Consensus, ConsensusEvents, Formation, Proposal, Simulated};
 pub use log::READ_BYTES;
 pub use members::{GroupView, MembersChange};
+pub use planted::PlantedBug;
 pub use sending::CHUNK_BYTES;
 pub use types::Batch;

@@ -16,6 +16,8 @@ use stead_model::{LogIndex, LogPosition};
 use tokio::sync::oneshot;
 
 use crate::{
+    PlantedBug,
+    blocking::Blocking,
     encoding,
     error::{io as io_error, missing},
     types::{Group, LogEntry, LogId, Vote, log_id, log_index, position},
@@ -26,7 +28,7 @@ pub const READ_BYTES: u64 = 4 << 20;
 
 /// A partition's log. Clones are the same log.
 #[derive(Clone)]
-pub(crate) struct GroupLog(pub(crate) PartitionLog);
+pub(crate) struct GroupLog(pub(crate) PartitionLog, pub(crate) Option<PlantedBug>);
 
 impl GroupLog {
     fn vote(&self) -> io::Result<Option<Vote>> {
@@ -47,8 +49,7 @@ impl GroupLog {
                 // From the disk: not on the thread that all groups share.
                 let log = self.0.clone();
                 let read = move || log.read(from, until, READ_BYTES as usize);
-                let read = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?;
-                read.map_err(io_error)?
+                Blocking::of(&self.0).run(read).await?.map_err(io_error)?
             }
         };
         Ok(entries.into_iter().map(LogEntry::of).collect())
@@ -128,6 +129,9 @@ impl RaftLogStorage<Group> for GroupLog {
         let done = Done::new(move |result| drop(sender.send(result)));
         let bytes: Arc<[u8]> = encoding::vote(vote).into();
         self.0.vote(&bytes, done).map_err(io_error)?;
+        if self.1 == Some(PlantedBug::VotesBeforeDurable) {
+            return Ok(());
+        }
         receiver.await.map_err(io::Error::other)?.map_err(io_error)
     }
 

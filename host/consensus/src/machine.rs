@@ -12,6 +12,7 @@ use stead_journal::{PartitionLog, Received, StoreExport, StoredMembers};
 use stead_model::LogPosition;
 
 use crate::{
+    blocking::Blocking,
     encoding,
     error::io as io_error,
     types::{Committed, Group, LogId, StoredMembership, log_id},
@@ -104,8 +105,7 @@ impl RaftStateMachine<Group> for Machine {
             Whole::Received(received) => {
                 let log = self.0.clone();
                 let replace = move || log.replace(&received);
-                let replaced = tokio::task::spawn_blocking(replace).await;
-                replaced.map_err(io::Error::other)?.map_err(io_error)
+                Blocking::of(&self.0).run(replace).await?.map_err(io_error)
             }
         }
     }

@@ -7,6 +7,7 @@ use stead_model::LogIndex;
 use tokio::sync::RwLock;
 
 use crate::{
+    PlantedBug,
     electing::Standing,
     handover::{Bidden, Handover},
     machine::Machine,
@@ -25,6 +26,7 @@ pub(crate) struct Member {
     pub(crate) handover: Handover,
     /// Whether the leader has bidden this replica stand.
     pub(crate) bidden: Bidden,
+    pub(crate) planted: Option<PlantedBug>,
 }
 
 /// What the node's service remembers of a group between looks.

@@ -1,6 +1,10 @@
 //! The way from one group's leader or candidate to its other replicas.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use futures::{
     Stream, StreamExt,
@@ -17,9 +21,11 @@ use openraft::{
         VoteRequest, VoteResponse,
     },
 };
+use stead_journal::PartitionLog;
 use stead_model::{NodeId, PartitionId};
 
 use crate::{
+    blocking::Blocking,
     carrier::{Carrier, CarrierError, Lane},
     handover::Bidden,
     machine::{Whole, WholeSnapshot},
@@ -47,16 +53,30 @@ pub(crate) struct Network {
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     /// Whether this replica stands because its leader wants it to.
     pub(crate) bidden: Bidden,
+    pub(crate) blocking: Blocking,
+    /// The number of the next store that is sent; of the node.
+    pub(crate) transfers: Arc<AtomicU64>,
 }
 
 /// The way to one replica.
 #[derive(Clone)]
 pub(crate) struct Way {
-    network: Network,
+    pub(crate) network: Network,
     to: NodeId,
 }
 
 impl Network {
+    /// The ways of a partition's group.
+    pub(crate) fn of(
+        log: &PartitionLog,
+        carrier: Option<Arc<dyn Carrier>>,
+        bidden: Bidden,
+        transfers: Arc<AtomicU64>,
+    ) -> Self {
+        let (partition, blocking) = (log.partition(), Blocking::of(log));
+        Self { partition, carrier, bidden, blocking, transfers }
+    }
+
     /// The way to a replica.
     pub(crate) fn to(&self, node: NodeId) -> Way {
         Way { network: self.clone(), to: node }

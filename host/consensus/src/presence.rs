@@ -4,10 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use stead_model::{NodeId, PartitionId, Term};
+use tokio::time::Instant;
 
 /// A node that is there and is said to lead a group, but hasn't said so itself
 /// for so long, doesn't.

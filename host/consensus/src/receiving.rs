@@ -7,6 +7,8 @@ use tokio::sync::Mutex;
 use openraft::storage::{Snapshot, SnapshotMeta};
 
 use crate::{
+    PlantedBug,
+    blocking::Blocking,
     encoding,
     machine::Whole,
     member::Member,
@@ -33,8 +35,8 @@ impl Incoming {
         if !known && nth == 0 {
             // Given up first: both would be in the same file.
             *incoming = None;
-            let log = log.clone();
-            let begun = tokio::task::spawn_blocking(move || log.receive()).await;
+            let (blocking, log) = (Blocking::of(log), log.clone());
+            let begun = blocking.run(move || log.receive()).await;
             let begun = begun.map_err(|error| error.to_string())?;
             *incoming = Some((from, id, begun.map_err(|error| error.to_string())?));
         }
@@ -50,7 +52,7 @@ impl Incoming {
             *incoming = Some((node, known, receiving));
             return Ok(Reply::StoreTaken);
         }
-        let taken = tokio::task::spawn_blocking(move || {
+        let taken = Blocking::of(log).run(move || {
             let taken = receiving.take(&rows);
             taken.map(|()| receiving)
         });
@@ -80,7 +82,7 @@ impl Incoming {
             }
         };
         let members = encoding::read_members(&members.0).ok_or("its members make no sense")?;
-        let finished = tokio::task::spawn_blocking(move || receiving.finish()).await;
+        let finished = Blocking::of(&member.log).run(move || receiving.finish()).await;
         let received = finished.map_err(|error| error.to_string())?;
         let received = received.map_err(|error| error.to_string())?;
         let position: LogPosition = last.into();
@@ -96,8 +98,12 @@ impl Incoming {
             // It was not needed any more.
             return Ok(Reply::StoreInPlace((&vote).into()));
         }
+        let mut counted = position;
+        if member.planted == Some(PlantedBug::StoresCountedAhead) {
+            counted.index = counted.index.next();
+        }
         let meta = SnapshotMeta {
-            last_log_id: log_id(position),
+            last_log_id: log_id(counted),
             last_membership: StoredMembership::new(log_id(members_at.into()), members),
         };
         let snapshot = Snapshot { meta, snapshot: Whole::Received(received) };

@@ -2,10 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -17,6 +14,7 @@ use openraft::{
 use stead_journal::StoreExport;
 
 use crate::{
+    blocking::Blocking,
     carrier::Lane,
     encoding,
     machine::WholeSnapshot,
@@ -32,9 +30,6 @@ const TRIES: u32 = 4;
 /// How long the answer to a chunk is waited for, and to the end of all.
 const CHUNK_PATIENCE: Duration = Duration::from_secs(10);
 const END_PATIENCE: Duration = Duration::from_secs(120);
-
-/// Tells transfers apart, on one node, from one start to the next.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 type Failed = StreamingError<Group>;
 
@@ -63,10 +58,10 @@ pub(crate) async fn send(
             return Err(StreamingError::Unreachable(Unreachable::new(&error)));
         }
     };
-    let id = rand_id();
+    let id = way.network.transfers.fetch_add(1, Ordering::Relaxed);
     let sending = async {
         let mut nth = 0;
-        while let Some(rows) = chunk(&export, nth).await? {
+        while let Some(rows) = chunk(way.network.blocking, &export, nth).await? {
             send_chunk(way, id, nth, rows).await?;
             nth += 1;
         }
@@ -89,9 +84,13 @@ pub(crate) async fn send(
     }
 }
 
-async fn chunk(export: &Arc<StoreExport>, nth: u64) -> Result<Option<Vec<u8>>, Failed> {
+async fn chunk(
+    blocking: Blocking,
+    export: &Arc<StoreExport>,
+    nth: u64,
+) -> Result<Option<Vec<u8>>, Failed> {
     let export = Arc::clone(export);
-    let read = tokio::task::spawn_blocking(move || export.chunk(nth, CHUNK_BYTES as usize)).await;
+    let read = blocking.run(move || export.chunk(nth, CHUNK_BYTES as usize)).await;
     let read = read.map_err(failed)?;
     read.map_err(|error| {
         StreamingError::StorageError(StorageError::from_io_error(
@@ -115,10 +114,4 @@ async fn send_chunk(way: &Way, id: u64, nth: u64, rows: Vec<u8>) -> Result<(), F
             Err(_) => tokio::time::sleep(Duration::from_millis(50 << tries)).await,
         }
     }
-}
-
-fn rand_id() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = since.map_or(0, |since| since.as_nanos() as u64);
-    now.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -3,17 +3,20 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use openraft::{ServerState, errors::ClientWriteError, raft::ClientWriteResult};
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
-    GroupView, MembersChange, MembersError, Proposal, ProposalError,
+    GroupView, MembersChange, MembersError, PlantedBug, Proposal, ProposalError,
     carrier::{Carrier, Lane},
     electing::{self, View},
     groups::Told,
@@ -65,6 +68,8 @@ pub(crate) struct Service {
     pub(crate) members: Vec<Arc<Member>>,
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     pub(crate) presence: Arc<Presence>,
+    /// The number of the next store that is sent.
+    pub(crate) transfers: Arc<AtomicU64>,
     /// To itself.
     pub(crate) tasks: mpsc::UnboundedSender<Task>,
 }
@@ -111,8 +116,12 @@ impl Service {
     }
 
     fn network(&self, member: &Member) -> Network {
-        let (partition, carrier) = (member.log.partition(), self.carrier.clone());
-        Network { partition, carrier, bidden: member.bidden.clone() }
+        Network::of(
+            &member.log,
+            self.carrier.clone(),
+            member.bidden.clone(),
+            Arc::clone(&self.transfers),
+        )
     }
 
     async fn take(&self, task: Task) {
@@ -137,6 +146,9 @@ impl Service {
                 }
             }
             Task::Confirm(partition, done) => match self.member(partition).cloned() {
+                Some(member) if member.planted == Some(PlantedBug::LeadershipUnconfirmed) => {
+                    done(true);
+                }
                 Some(member) => drop(tokio::spawn(async move {
                     let read = member.raft.ensure_linearizable(read_index()).await;
                     done(read.is_ok());
@@ -321,7 +333,11 @@ async fn answer_of(
 }
 
 async fn propose(member: &Member, proposal: Proposal) {
-    let Proposal { term, batch, done, .. } = proposal;
+    let Proposal { term, batch, mut done, .. } = proposal;
+    if member.planted == Some(PlantedBug::CommitsBeforeQuorum) {
+        done(Ok(member.log.state().last.index.next()));
+        done = Box::new(drop);
+    }
     let told = Told::new(move |result: Option<ClientWriteResult<Group>>| {
         done(match result {
             Some(Ok(response)) => Ok(log_index(response.log_id.index)),
@@ -329,6 +345,10 @@ async fn propose(member: &Member, proposal: Proposal) {
             None => Err(ProposalError::Stopped("it was stopped or has failed".into())),
         });
     });
+    let term = match member.planted {
+        Some(PlantedBug::ProposalTermIgnored) => View::of(member).term,
+        _ => term,
+    };
     let write = member.raft.write(batch).with_leader(Committed::new(term.get())).responder(told);
     // What can't be handed over is dropped, which tells.
     let _ = write.await;
