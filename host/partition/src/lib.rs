@@ -20,11 +20,12 @@
 mod config;
 mod engine;
 pub mod ports;
+pub mod seat;
 mod vocabulary;
 
 pub use config::{EngineConfig, PlantedBug};
 pub use engine::Engine;
 pub use vocabulary::{
-    Answer, AppendFailure, BatchNumber, Command, Counters, Deployment, Effect, Incident, Input,
-    Inspection, Query, ReplyOrigin, Ticket,
+    Answer, AppendFailure, BatchNumber, Body, Command, Counters, Deployment, Effect, Incident,
+    Input, Inspection, Query, ReplyOrigin, Ticket,
 };
