@@ -115,3 +115,47 @@ fn power_lost_at_every_write_leaves_no_commit_of_what_was_given_up() {
     }
     assert!(tried > 30, "{tried} tries");
 }
+
+/// A partition's first word in the log may be a vote, or that its first entry is
+/// given up. Then the log grew into a second segment, whose header named that
+/// partition with no entry, while reading the first named it not, or the other way
+/// round: the node didn't start any more, and took its log for damaged.
+#[test]
+fn a_partition_without_entries_is_no_damage_to_a_log_of_several_segments() {
+    for gives_up in [false, true] {
+        let disk = SimDisk::new();
+        let other = |journal: &Journal| journal.log(PartitionId(0));
+        let fill = |journal: &Journal, rounds: std::ops::RangeInclusive<u64>| {
+            let log = journal.log(PARTITION);
+            for index in rounds {
+                let (tell, told) = mpsc::channel();
+                let done = Done::new(move |result| drop(tell.send(result)));
+                append(&log, 1, index, done).expect("taken");
+                told.recv().expect("told").expect("durable");
+                log.commit(LogIndex(index));
+            }
+        };
+        let journal = open(&disk, 16 << 10).expect("it opens");
+        other(&journal).vote(&b"vote".as_slice().into(), Done::nothing()).expect("taken");
+        if gives_up {
+            let entry = Entry {
+                partition: PartitionId(0),
+                term: Term(1),
+                index: LogIndex(1),
+                at: TimestampMs(1),
+                items: Vec::new(),
+            };
+            other(&journal).append(&[Arc::new(entry)], Done::nothing()).expect("taken");
+            other(&journal).truncate(LogPosition::default(), Done::nothing()).expect("taken");
+        }
+        fill(&journal, 1..=100);
+        drop(journal);
+        let disk = disk.kill();
+        let journal = open(&disk, 16 << 10).expect("it opens with several segments");
+        fill(&journal, 101..=200);
+        drop(journal);
+        let journal = open(&disk.kill(), 16 << 10).expect("it opens again");
+        assert_eq!(journal.log(PARTITION).state().last.index, LogIndex(200));
+        assert_eq!(journal.log(PartitionId(0)).state().last, LogPosition::default());
+    }
+}

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use stead_model::{LogPosition, PartitionId};
+use stead_model::{LogIndex, LogPosition, PartitionId};
 
 use super::{RecoveryReport, pass::Pass};
 use crate::{
@@ -196,7 +196,7 @@ fn read_log(
         let heads = heads_of(header);
         if at == 0 {
             pass.begin(heads)?;
-        } else if header.first_record != recovered.next_record || &heads != pass.heads() {
+        } else if header.first_record != recovered.next_record || heads != begun(pass.heads()) {
             let before = recovered.next_record;
             let what = format!(
                 "it goes on at record {first}, and the segment before ends before {before}"
@@ -220,5 +220,11 @@ fn read_log(
 fn heads_of(header: &SegmentHeader) -> Heads {
     let position =
         |head: &crate::format::segment::Head| LogPosition { term: head.term, index: head.index };
-    header.heads.iter().map(|head| (head.partition, position(head))).collect()
+    begun(&header.heads.iter().map(|head| (head.partition, position(head))).collect())
+}
+
+/// Those that have entries. One that has none may be named or not: a vote or a
+/// truncation before the first entry leaves it so.
+fn begun(heads: &Heads) -> Heads {
+    heads.iter().filter(|(_, head)| head.index > LogIndex(0)).map(|(p, head)| (*p, *head)).collect()
 }
