@@ -9,10 +9,16 @@ use std::{
 
 use serde_json::Value;
 
-use crate::node::{Node, free_port};
+use crate::{
+    network::Network,
+    node::{Node, Place, free_port},
+};
 
 /// How long a cluster may take to form, or to heal.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Where a node on a machine of its own is reached by others.
+const PEER_PORT: u16 = 8082;
 
 /// A cluster: places for nodes, each with an address, of which some run.
 pub struct Cluster {
@@ -22,6 +28,8 @@ pub struct Cluster {
     disks: Vec<u32>,
     nodes: Vec<Option<Node>>,
     settings: Vec<(String, String)>,
+    /// The network whose machines they run on; all run on loopback if there is none.
+    network: Option<Network>,
 }
 
 impl Cluster {
@@ -31,24 +39,89 @@ impl Cluster {
     /// # Panics
     /// If that doesn't come about.
     pub async fn start(directory: &Path, nodes: usize, settings: &[(&str, &str)]) -> Self {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let mut cluster = Self {
-            directory: directory.to_owned(),
-            peers: (0..nodes).map(|_| free_port()).collect(),
-            disks: vec![0; nodes],
-            nodes: Vec::new(),
-            settings: settings.iter().map(owned).collect(),
-        };
-        cluster.settings.push(("STEAD_CLUSTER_EXPECTED_NODES".into(), nodes.to_string()));
+        Self::start_in(None, directory, nodes, settings).await
+    }
+
+    /// As [`Self::start`], each node on a machine of its own if there is a network.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub async fn start_in(
+        network: Option<Network>,
+        directory: &Path,
+        nodes: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut cluster = Self::of_places(network, directory, nodes, settings);
         for at in 0..nodes {
-            let node = cluster.spawn(at);
-            cluster.nodes.push(Some(node));
+            cluster.nodes[at] = Some(cluster.spawn(at));
         }
         for at in 0..nodes {
             cluster.ready(at).await;
         }
         cluster.settled().await;
         cluster
+    }
+
+    /// Places for so many nodes that are to form a cluster, of which none runs yet.
+    #[must_use]
+    pub fn of_places(
+        network: Option<Network>,
+        directory: &Path,
+        nodes: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut cluster = Self {
+            directory: directory.to_owned(),
+            peers: Vec::new(),
+            disks: Vec::new(),
+            nodes: Vec::new(),
+            settings: settings.iter().map(owned).collect(),
+            network,
+        };
+        cluster.settings.push(("STEAD_CLUSTER_EXPECTED_NODES".into(), nodes.to_string()));
+        for _ in 0..nodes {
+            cluster.add_place();
+        }
+        cluster
+    }
+
+    /// Adds a place for a node that doesn't run yet.
+    ///
+    /// # Panics
+    /// If its machine can't be made.
+    pub fn add_place(&mut self) -> usize {
+        let peer = match &mut self.network {
+            None => free_port(),
+            Some(network) => {
+                let at = network.add();
+                assert_eq!(at, self.nodes.len(), "there is a machine for each place");
+                network.socket(at, PEER_PORT)
+            }
+        };
+        self.peers.push(peer);
+        self.disks.push(0);
+        self.nodes.push(None);
+        self.nodes.len() - 1
+    }
+
+    /// The network that they are on.
+    ///
+    /// # Panics
+    /// If they are on loopback.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("the cluster was started in a network")
+    }
+
+    /// The same, to add machines that are no places for nodes. No place may be added
+    /// after that.
+    ///
+    /// # Panics
+    /// If they are on loopback.
+    pub fn network_mut(&mut self) -> &mut Network {
+        self.network.as_mut().expect("the cluster was started in a network")
     }
 
     /// The data directory of a place.
@@ -62,19 +135,27 @@ impl Cluster {
     }
 
     fn spawn_on(&self, at: usize, data: &Path) -> Node {
+        let place = match &self.network {
+            Some(network) => Place::on_machine(network, at),
+            None => Place::on_loopback(),
+        };
         let seeds: Vec<String> = self.peers.iter().map(SocketAddr::to_string).collect();
         let (listen, seeds) = (self.peers[at].to_string(), seeds.join(","));
-        let mut settings: Vec<(&str, &str)> =
-            self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        settings.extend([
+        let mut settings = vec![
             ("STEAD_CLUSTER_ENABLED", "true"),
             ("STEAD_CLUSTER_LISTEN", listen.as_str()),
             ("STEAD_CLUSTER_SEEDS", seeds.as_str()),
-        ]);
-        Node::spawn(data, &settings)
+        ];
+        // What was asked for counts.
+        settings.extend(self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        Node::spawn_at(&place, data, &settings)
     }
 
-    async fn ready(&mut self, at: usize) {
+    /// Waits until a node is ready.
+    ///
+    /// # Panics
+    /// If it doesn't run, ends, or takes a minute.
+    pub async fn ready(&mut self, at: usize) {
         let node = self.nodes[at].take().expect("it runs");
         self.nodes[at] = Some(node.ready().await);
     }
@@ -107,12 +188,8 @@ impl Cluster {
 
     /// Adds a node, and waits until it is ready.
     pub async fn grow(&mut self) -> usize {
-        self.peers.push(free_port());
-        self.disks.push(0);
-        let at = self.nodes.len();
-        let node = self.spawn(at);
-        self.nodes.push(Some(node));
-        self.ready(at).await;
+        let at = self.add_place();
+        self.restart(at).await;
         at
     }
 
@@ -156,9 +233,25 @@ impl Cluster {
     /// # Panics
     /// If it runs, or doesn't become ready.
     pub async fn restart(&mut self, at: usize) {
+        self.begin(at);
+        self.ready(at).await;
+    }
+
+    /// Starts a node that doesn't run, and doesn't wait for it.
+    ///
+    /// # Panics
+    /// If it runs.
+    pub fn begin(&mut self, at: usize) {
         assert!(self.nodes[at].is_none(), "it runs");
         self.nodes[at] = Some(self.spawn(at));
-        self.ready(at).await;
+    }
+
+    /// Those that ended though nobody asked them to.
+    pub fn ended(&mut self) -> Vec<usize> {
+        let ended = |(at, node): (usize, &mut Option<Node>)| {
+            node.as_mut().is_some_and(Node::has_ended).then_some(at)
+        };
+        self.nodes.iter_mut().enumerate().filter_map(ended).collect()
     }
 
     /// Sends a signal to a node's process: `STOP`, `CONT`.
@@ -178,6 +271,14 @@ impl Cluster {
     pub async fn status(&self, at: usize) -> Result<Value, String> {
         let node = self.node(at);
         node.client.get(node.admin, "/cluster").await.map(|answer| answer.json())
+    }
+
+    /// The place of a node, by its identity and a status that has it.
+    #[must_use]
+    pub fn place(&self, status: &Value, node: &str) -> Option<usize> {
+        let known = status["nodes"].as_array()?.iter().find(|known| known["node"] == node)?;
+        let address: SocketAddr = known["address"].as_str()?.parse().ok()?;
+        self.peers.iter().position(|peer| *peer == address)
     }
 
     /// Waits until every partition has all its replicas on nodes that run, a leader,

@@ -71,6 +71,19 @@ pub async fn retry_some(
 /// # Panics
 /// If the journal can't be read.
 pub async fn verdict(node: &Node, history: &Arc<Mutex<History>>) -> Verdict {
+    let journal = journal(node, history).await;
+    history.lock().expect("unpoisoned").check(&journal)
+}
+
+/// The events of the entities that clients sent commands, as a node tells them:
+/// the sequence number and the serial of each.
+///
+/// # Panics
+/// If the journal can't be read.
+pub async fn journal(
+    node: &Node,
+    history: &Arc<Mutex<History>>,
+) -> BTreeMap<String, Vec<(u64, String)>> {
     let entities: Vec<_> = {
         let history = history.lock().expect("unpoisoned");
         history.entities().map(str::to_owned).collect()
@@ -83,5 +96,5 @@ pub async fn verdict(node: &Node, history: &Arc<Mutex<History>>) -> Verdict {
         });
         journal.insert(entity, events.collect());
     }
-    history.lock().expect("unpoisoned").check(&journal)
+    journal
 }

@@ -8,5 +8,7 @@ pub mod client;
 pub mod cluster;
 pub mod history;
 pub mod ledger;
+pub mod network;
 pub mod node;
 pub mod random;
+pub mod timeline;

@@ -15,10 +15,50 @@ use std::{
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::{
+    client::Client,
+    network::{Network, command_in},
+};
 
 /// How long a node may take to be ready, or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where a node listens, and in which network namespace it runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where entities are called.
+    pub ingress: SocketAddr,
+    /// Where the node is administered.
+    pub admin: SocketAddr,
+    /// The namespace; that of the test if there is none.
+    pub namespace: Option<String>,
+}
+
+impl Place {
+    /// Free ports on loopback.
+    #[must_use]
+    pub fn on_loopback() -> Self {
+        Self { ingress: free_port(), admin: free_port(), namespace: None }
+    }
+
+    /// The usual ports on a machine of a network.
+    #[must_use]
+    pub fn on_machine(network: &Network, at: usize) -> Self {
+        Self {
+            ingress: network.socket(at, 8080),
+            admin: network.socket(at, 8081),
+            namespace: Some(network.namespace(at).to_owned()),
+        }
+    }
+
+    /// A program to be run there.
+    fn command(&self, program: &Path) -> Command {
+        match &self.namespace {
+            Some(namespace) => command_in(namespace, program.as_os_str()),
+            None => Command::new(program),
+        }
+    }
+}
 
 /// A node's process and where it listens. Killed when dropped.
 pub struct Node {
@@ -83,11 +123,21 @@ impl Node {
     /// Starts a node and does not wait for it.
     #[must_use]
     pub fn spawn(data: &Path, settings: &[(&str, &str)]) -> Self {
-        let (ingress, admin) = (free_port(), free_port());
+        Self::spawn_at(&Place::on_loopback(), data, settings)
+    }
+
+    /// As [`Self::spawn`], at a place.
+    ///
+    /// # Panics
+    /// If there is no binary, or it can't be started.
+    #[must_use]
+    pub fn spawn_at(place: &Place, data: &Path, settings: &[(&str, &str)]) -> Self {
+        let (ingress, admin) = (place.ingress, place.admin);
         let log = data.with_extension("log");
         let out = File::options().create(true).append(true).open(&log).expect("a log file");
         let errors = out.try_clone().expect("a second handle");
-        let child = Command::new(binary())
+        let child = place
+            .command(&binary())
             .arg("node")
             .arg("--data")
             .arg(data)
