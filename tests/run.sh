@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Everything that must hold of a change: format, lints, documentation, tests.
 # Installs what it needs beside Rust: two compilation targets, cargo-component
-# once (about ten minutes on two cores), and Python packages to check deploy/.
+# once (about ten minutes on two cores), Python packages to check deploy/, and
+# Debian's packages for network namespaces. Those take root, and so do the tests of
+# cut networks; STEAD_NO_NAMESPACES=1 goes without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
@@ -13,6 +15,13 @@ rustup target add wasm32-wasip2 wasm32-wasip1
 if ! cargo component --version >/dev/null 2>&1; then
     # A debug build of the tool: half the time to install, as fast in use.
     cargo install cargo-component --version 0.21.1 --locked --debug
+fi
+has() { for program; do command -v "$program" >/dev/null || return 1; done; }
+if [ "${STEAD_NO_NAMESPACES:-0}" != 1 ] && ! has ip nft dnsmasq; then
+    # What tests cut networks with, and the name server that they ask.
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        iproute2 nftables dnsmasq-base
 fi
 
 step "format"
