@@ -91,6 +91,7 @@ async fn faults_lose_nothing_and_double_nothing() {
     assert_eq!(pauses.values().map(Vec::len).sum::<usize>(), rounds, "every fault was injected");
 }
 
-fn setting(name: &str, default: usize) -> usize {
+/// A number that the environment may set.
+pub fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }

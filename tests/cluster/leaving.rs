@@ -1,15 +1,11 @@
 //! Nodes that come and go in order: nobody who calls the others notices.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::json;
-use stead_tests::{client::Client, cluster::Cluster};
+use stead_tests::{cluster::Cluster, ledger};
+
+use crate::{faults::setting, steady::Steady};
 
 const CLIENTS: usize = 32;
 
@@ -19,50 +15,31 @@ async fn a_rolling_restart_is_seen_by_nobody() {
     let mut cluster = Cluster::start(directory.path(), 3, &[("STEAD_NODE_PARTITIONS", "16")]).await;
     let manifest = json!({"type": "ledger"});
     cluster.node(0).deploy(&stead_test_support::guest("ledger"), &manifest).await;
-    for at in 0..3 {
+    let (mut answers, mut failed) = (0, Vec::new());
+    let rounds = setting("STEAD_CLUSTER_ROUNDS", 1);
+    for (round, at) in (0..rounds).flat_map(|round| (0..3).map(move |at| (round, at))) {
         // Clients that never retry, of the two nodes that stay.
-        let servers: Vec<_> =
-            (0..3).filter(|other| *other != at).map(|other| cluster.node(other).ingress).collect();
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let (server, stop) = (servers[number % servers.len()], Arc::clone(&stop));
-                let done = Arc::clone(&done);
-                tokio::spawn(async move {
-                    let client = Client::new(Duration::from_secs(12));
-                    let mut errors = Vec::new();
-                    for command in 0_u64.. {
-                        if stop.load(Ordering::Relaxed) {
-                            break;
-                        }
-                        let path = format!("/entities/ledger/{number}-{}/record", command % 7);
-                        let body = json!({"serial": format!("{at} {command}")});
-                        match client.post(server, &path, &[], &body).await {
-                            Ok(answer) if answer.status == 200 => {
-                                done.fetch_add(1, Ordering::Relaxed);
-                            }
-                            Ok(answer) => errors.push(answer.text()),
-                            Err(error) => errors.push(error),
-                        }
-                    }
-                    errors
-                })
-            })
-            .collect();
+        let others = (0..3).filter(|other| *other != at);
+        let servers = others.map(|other| cluster.node(other).ingress).collect();
+        let clients = Steady::start(CLIENTS, &format!("{round}-{at}"), servers, Duration::ZERO);
         tokio::time::sleep(Duration::from_millis(500)).await;
         cluster.stop(at);
         cluster.restart(at).await;
         cluster.settled().await;
-        stop.store(true, Ordering::Relaxed);
-        let mut errors = Vec::new();
-        for client in clients {
-            errors.extend(client.await.expect("a client ends"));
-        }
-        let done = done.load(Ordering::Relaxed);
-        println!("node {at} restarted: {done} answers, {} errors", errors.len());
-        assert_eq!(errors, Vec::<String>::new(), "of {done}");
+        let done = clients.done();
+        let (history, errors) = clients.finish().await;
+        println!("round {round}, node {at} restarted: {done} answers, {} errors", errors.len());
         assert!(done > 500, "too little happened: {done}");
+        let verdict = ledger::verdict(cluster.node(at), &history).await;
+        assert_eq!(verdict.violations, Vec::<String>::new());
+        answers += done;
+        failed.extend(errors);
     }
+    println!(
+        "{rounds} rolling restarts, {CLIENTS} clients: {answers} answers, {} errors",
+        failed.len()
+    );
+    assert_eq!(failed, Vec::<String>::new(), "of {answers}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
