@@ -59,6 +59,13 @@ impl View {
         self.members.voter_ids().any(|voter| voter == node)
     }
 
+    /// Whether enough voters are there to commit anything, as far as is known.
+    pub(crate) fn has_quorum(&self, node: NodeId, presence: &Presence) -> bool {
+        let there = self.members.voter_ids();
+        let there = there.filter(|voter| *voter == node || !presence.is_gone(*voter)).collect();
+        is_quorum(&self.members, &there)
+    }
+
     /// Whether nobody leads, as far as is known.
     pub(crate) fn is_leaderless(
         &self,
@@ -265,6 +272,18 @@ mod tests {
             assert!(standing.is_due(&view, partition, NodeId(second), &presence, now + TURN));
         }
         assert!(firsts.iter().all(|count| *count > 20), "they share: {firsts:?}");
+    }
+
+    #[test]
+    fn a_leader_has_a_quorum_while_enough_voters_are_not_gone() {
+        let (presence, view) = (Presence::default(), view(&[1, 2, 3], 1));
+        assert!(view.has_quorum(NodeId(1), &presence), "nobody is known to be gone");
+        presence.set(NodeId(2), false);
+        assert!(view.has_quorum(NodeId(1), &presence));
+        presence.set(NodeId(3), false);
+        assert!(!view.has_quorum(NodeId(1), &presence));
+        presence.set(NodeId(2), true);
+        assert!(view.has_quorum(NodeId(1), &presence));
     }
 
     #[test]

@@ -345,11 +345,24 @@ impl Consensus {
     }
 
     /// Who leads a partition, as far as this node knows: itself, or whoever said
-    /// so last.
+    /// so last. Nobody, if this node does and can commit nothing.
     #[must_use]
     pub fn leader(&self, partition: PartitionId) -> Option<NodeId> {
         let here = self.0.hub.leads.get(usize::from(partition.get()))?.borrow().is_some();
-        if here { Some(self.0.node) } else { self.0.presence.leader_of(partition) }
+        if here {
+            self.has_quorum(partition).then_some(self.0.node)
+        } else {
+            self.0.presence.leader_of(partition)
+        }
+    }
+
+    /// Whether enough of a partition's voters are there to commit anything, if this
+    /// node leads it. A node that is cut off with what it leads goes on leading it
+    /// until it hears of another leader, and had better take nothing meanwhile: what
+    /// became of that it couldn't say.
+    #[must_use]
+    pub fn has_quorum(&self, partition: PartitionId) -> bool {
+        self.0.presence.has_quorum(partition)
     }
 
     /// Whether this node was opened to be alone: nobody else can lead.

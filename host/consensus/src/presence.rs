@@ -25,6 +25,8 @@ struct Known {
     gone: BTreeSet<NodeId>,
     /// What each node last said that it leads, and when.
     said: BTreeMap<NodeId, (Instant, BTreeMap<PartitionId, Term>)>,
+    /// The groups that this node leads, and of whose voters too few are there.
+    without_quorum: BTreeSet<PartitionId>,
     /// Since when it is doubted that a node leads a group, and when that was
     /// last asked.
     doubts: BTreeMap<(NodeId, PartitionId), (Instant, Instant)>,
@@ -65,6 +67,17 @@ impl Presence {
         let said = known.said.iter().filter(|(node, _)| !known.gone.contains(node));
         let leads = said.filter_map(|(node, (_, leads))| Some((*leads.get(&partition)?, *node)));
         leads.max().map(|(_, node)| node)
+    }
+
+    /// Whether enough voters of a group that this node leads are there.
+    pub(crate) fn set_quorum(&self, partition: PartitionId, has: bool) {
+        let without = &mut self.known().without_quorum;
+        let _ = if has { without.remove(&partition) } else { without.insert(partition) };
+    }
+
+    /// Whether they are, as far as this node knows.
+    pub(crate) fn has_quorum(&self, partition: PartitionId) -> bool {
+        !self.known().without_quorum.contains(&partition)
     }
 
     pub(crate) fn is_gone(&self, node: NodeId) -> bool {

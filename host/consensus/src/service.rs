@@ -247,7 +247,10 @@ impl Service {
                 });
                 continue;
             }
-            if view.state != ServerState::Leader {
+            let leads = view.state == ServerState::Leader;
+            let has_quorum = !leads || view.has_quorum(self.node, &self.presence);
+            self.presence.set_quorum(partition, has_quorum);
+            if !leads {
                 continue;
             }
             let committed = member.log.state().committed;

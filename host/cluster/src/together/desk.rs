@@ -15,7 +15,10 @@ use super::{
     Cluster, Inner,
     wire::{self, Ask, Group, Groups, Step, Told},
 };
-use crate::api::{CommandCall, QueryCall, Service};
+use crate::{
+    api::{CallError, CommandCall, QueryCall, Service},
+    calls::unavailable,
+};
 
 /// The longest that is worked for another node at once.
 const PATIENCE_MAX: Duration = Duration::from_secs(600);
@@ -75,12 +78,18 @@ impl Cluster {
         let node = self.node();
         match ask {
             Ask::Command { address, name, body, request, fresh, patience_ms } => {
+                if let Err(error) = self.can_commit(&address) {
+                    return Told::Command(Err(error));
+                }
                 let deadline = until(patience_ms);
                 let (name, body) = (name.into(), body.into());
                 let call = CommandCall { address, name, body, request: None, deadline };
                 Told::Command(node.command_as(call, request, fresh).await)
             }
             Ask::Query { address, name, body, patience_ms } => {
+                if let Err(error) = self.can_commit(&address) {
+                    return Told::Query(Err(error));
+                }
                 let deadline = until(patience_ms);
                 let call = QueryCall { address, name: name.into(), body: body.into(), deadline };
                 Told::Query(node.query(call).await)
@@ -130,6 +139,16 @@ impl Cluster {
             Ask::Step(step) => Told::Step(self.step(step).await),
             Ask::Follow { through } => Told::Followed(self.followed(through).await.is_ok()),
         }
+    }
+
+    /// Whether what is asked of an entity here can come to anything: a leader that
+    /// is cut off from the others takes nothing.
+    fn can_commit(&self, address: &stead_model::Address) -> Result<(), CallError> {
+        let partition = self.count().partition_of(address);
+        if self.consensus().has_quorum(partition) {
+            return Ok(());
+        }
+        Err(unavailable(format!("too few of partition {partition}'s nodes can be reached")))
     }
 
     /// The groups that this node has a part in, as it sees them.
