@@ -416,6 +416,15 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// The deployed types. Changes whole; `Arc::ptr_eq` tells whether it did.
     fn types(&self) -> Arc<Vec<Arc<DeployedType>>>;
 
+    /// Whether what is not among [`Self::types`] is surely not deployed; if it may be,
+    /// why that isn't known. Whoever asks must ask before it looks.
+    ///
+    /// # Errors
+    /// [`CallError::Unavailable`], while the node takes over what the cluster knows.
+    fn knows_all_types(&self) -> Result<(), CallError> {
+        Ok(())
+    }
+
     /// All versions that a type had.
     fn versions(&self, entity_type: &EntityType) -> Result<Vec<VersionInfo>, DeployError>;
 

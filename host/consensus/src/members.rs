@@ -36,6 +36,8 @@ pub struct GroupView {
     pub is_changing: bool,
     /// The members without a vote.
     pub learners: BTreeSet<NodeId>,
+    /// The entry that says who they are.
+    pub members_at: LogIndex,
     /// The last entry of this node's log.
     pub last: LogPosition,
     /// How far it is committed, as far as this node knows.
@@ -59,6 +61,8 @@ impl GroupView {
             voters: members.voter_ids().collect(),
             is_changing: is_changing(members),
             learners: members.learner_ids().collect(),
+            members_at: (seen.membership_config.log_id().as_ref())
+                .map_or(LogIndex(0), |id| log_index(id.index)),
             last: state.last,
             committed: state.committed,
             matched: if seen.state == ServerState::Leader {

@@ -31,6 +31,7 @@ pub(super) async fn follow(cluster: Cluster) {
     let mut applied = cluster.consensus().applied(cluster.count().system());
     let mut seen = SequenceNumber(0);
     let mut pending: BTreeMap<EntityType, TypeFacts> = BTreeMap::new();
+    let mut has_caught_up = false;
     loop {
         applied.borrow_and_update();
         let Some(ledger) = cluster.ledger() else { return };
@@ -52,7 +53,8 @@ pub(super) async fn follow(cluster: Cluster) {
         }
         pending = left;
         // A node that has no part in the facts yet knows nothing of them.
-        let takes_part = cluster.takes_part().await;
+        let takes_part = cluster.takes_part(has_caught_up).await;
+        has_caught_up = takes_part;
         cluster.has_followed(seen, pending.is_empty() && takes_part);
         let changed = applied.changed();
         if pending.is_empty() && takes_part {
@@ -80,13 +82,15 @@ async fn take_over(
 }
 
 impl Cluster {
-    /// Whether this node has a replica of the facts that shows all that it knows
-    /// to be committed.
-    async fn takes_part(&self) -> bool {
+    /// Whether this node has a replica of the facts that shows all that there were
+    /// when it came: up to the entry that made it a member, and what it knows to be
+    /// committed. Once it does, later ones come as they are made.
+    async fn takes_part(&self, has_caught_up: bool) -> bool {
         let system = self.count().system();
         let view = self.consensus().view(system).await;
         let member = view.voters.contains(&self.id()) || view.learners.contains(&self.id());
-        member && *self.consensus().applied(system).borrow() >= view.committed
+        let through = view.committed.max(view.members_at);
+        member && (has_caught_up || *self.consensus().applied(system).borrow() >= through)
     }
 
     /// Has a component here: fetches it if it isn't, from a node that should have

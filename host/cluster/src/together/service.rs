@@ -154,11 +154,11 @@ impl Cluster {
         if self.deployed(entity_type).is_ok() {
             return Ok(());
         }
-        match self.following() {
-            Some(followed) if !followed.borrow().1 => {
-                Err(unavailable("this node does not know all types of the cluster yet"))
-            }
-            _ => Err(CallError::UnknownType(entity_type.clone())),
+        self.knows_all_types()?;
+        // It may have been taken over since.
+        match self.deployed(entity_type) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(CallError::UnknownType(entity_type.clone())),
         }
     }
 
@@ -197,6 +197,15 @@ impl Service for Cluster {
 
     fn types(&self) -> Arc<Vec<Arc<DeployedType>>> {
         self.node().types()
+    }
+
+    fn knows_all_types(&self) -> Result<(), CallError> {
+        match self.following() {
+            Some(followed) if !followed.borrow().1 => {
+                Err(unavailable("this node does not know all types of the cluster yet"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn versions(&self, entity_type: &EntityType) -> Result<Vec<VersionInfo>, DeployError> {

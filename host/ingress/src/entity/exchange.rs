@@ -44,7 +44,19 @@ pub async fn answer<S: Service>(
     let received = Instant::now();
     let table = ingress.table.for_types(ingress.service.types());
     let (head, body) = request.into_parts();
-    let (address, operation, fields) = match target::find(&table, &head.method, &head.uri)? {
+    let newer;
+    let found = match target::find(&table, &head.method, &head.uri) {
+        Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
+            // A node that has just come doesn't know all types, and must not say that
+            // there are no more.
+            let knows_all = ingress.service.knows_all_types();
+            knows_all.map_err(|error| failure::of_call(error, &table.type_names))?;
+            newer = ingress.table.for_types(ingress.service.types());
+            target::find(&newer, &head.method, &head.uri)?
+        }
+        found => found?,
+    };
+    let (address, operation, fields) = match found {
         Target::Operation { address, operation, fields } => (address, operation, fields),
         Target::Options(methods) => return Ok(options(&methods)),
     };

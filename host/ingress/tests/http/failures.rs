@@ -45,6 +45,22 @@ async fn a_rejection_keeps_its_status_code_message_and_details() {
     assert_eq!(problem["details-base64"], "e29vcHM=");
 }
 
+/// A node with an empty disk in the place of one that was lost told callers that no
+/// type was deployed, until it had heard of them.
+#[tokio::test]
+async fn what_a_house_may_not_have_heard_of_yet_is_503() {
+    let house = House::new();
+    let server = Server::ingress(&house, IngressOptions::default()).await;
+    for path in ["/entities/sensor/1/value", "/entities/cart/1/unheard-of", "/sensors/1"] {
+        house.set_knows_all_types(false);
+        let reply = get(server.address, path).await;
+        reply.problem(503, "unavailable");
+        assert_eq!(reply.header("retry-after"), Some("1"), "{path}");
+        house.set_knows_all_types(true);
+        assert_eq!(get(server.address, path).await.status, 404, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_type_or_name_that_the_house_does_not_know_is_404() {
     let entity_type = EntityType::new("cart").expect("a type");

@@ -36,6 +36,7 @@ struct Inner {
     events: watch::Sender<BTreeMap<String, Vec<StoredEvent>>>,
     snapshots: Mutex<BTreeMap<String, SnapshotView>>,
     ready: Mutex<bool>,
+    knows_all_types: Mutex<bool>,
 }
 
 impl House {
@@ -50,6 +51,7 @@ impl House {
             events: watch::Sender::default(),
             snapshots: Mutex::default(),
             ready: Mutex::new(true),
+            knows_all_types: Mutex::new(true),
         }))
     }
 
@@ -88,6 +90,10 @@ impl House {
 
     pub fn set_ready(&self, ready: bool) {
         *self.0.ready.lock().unwrap() = ready;
+    }
+
+    pub fn set_knows_all_types(&self, knows: bool) {
+        *self.0.knows_all_types.lock().unwrap() = knows;
     }
 
     pub fn record(&self, address: &str, name: &str, body: &[u8]) {
@@ -221,6 +227,13 @@ impl Service for House {
 
     fn types(&self) -> Arc<Vec<Arc<DeployedType>>> {
         Arc::clone(&self.0.types.read().unwrap())
+    }
+
+    fn knows_all_types(&self) -> Result<(), CallError> {
+        match *self.0.knows_all_types.lock().unwrap() {
+            true => Ok(()),
+            false => Err(CallError::Unavailable { reason: "not yet".into(), retry_after_ms: 900 }),
+        }
     }
 
     fn versions(&self, entity_type: &EntityType) -> Result<Vec<VersionInfo>, DeployError> {
