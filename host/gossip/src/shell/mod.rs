@@ -9,6 +9,7 @@ mod error;
 mod notices;
 mod run;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -103,6 +104,7 @@ enum Command {
     Hint(NodeId),
     Enter { cluster: ClusterId, reply: oneshot::Sender<Result<(), EnterError>> },
     Leave { reply: oneshot::Sender<()> },
+    Ignore(BTreeSet<SocketAddr>),
 }
 
 impl Gossip {
@@ -194,6 +196,16 @@ impl Gossip {
     /// many commands wait for it. Nothing is done then.
     pub fn hint(&self, node: NodeId) -> Result<(), GossipError> {
         self.command(Command::Hint(node))
+    }
+
+    /// From now on nothing is sent to these addresses and nothing is taken from them, as
+    /// if the network between were cut; from and to all others it is. For trying out
+    /// what a cluster does then.
+    ///
+    /// # Errors
+    /// As [`Self::hint`].
+    pub fn ignore(&self, addresses: BTreeSet<SocketAddr>) -> Result<(), GossipError> {
+        self.command(Command::Ignore(addresses))
     }
 
     /// Tells the others that this node goes, and stops the thread. Takes no longer than the

@@ -1,6 +1,6 @@
 //! What the thread does: reads the socket, takes commands, keeps the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ struct Work {
     asking: BTreeMap<SocketAddr, Vec<Reply>>,
     leaving: Vec<oneshot::Sender<()>>,
     left: bool,
+    /// The addresses that this node is cut off from, to try that out.
+    ignored: BTreeSet<SocketAddr>,
     started: Instant,
     send_failures: u64,
     receive_failures: u64,
@@ -78,6 +80,7 @@ impl Run {
             asking: BTreeMap::new(),
             leaving: Vec::new(),
             left: false,
+            ignored: BTreeSet::new(),
             started: Instant::now(),
             send_failures: 0,
             receive_failures: 0,
@@ -194,6 +197,7 @@ impl Work {
         let mut buffer = [0; BUFFER_BYTES];
         for _ in 0..READS_MAX {
             match self.socket.recv_from(&mut buffer) {
+                Ok((_, from)) if self.ignored.contains(&from) => {}
                 Ok((length, from)) => {
                     let bytes = buffer.get(..length).unwrap_or_default();
                     self.input(Input::Datagram { from, bytes });
@@ -214,6 +218,7 @@ impl Work {
         match command {
             Command::Join(addresses) => self.input(Input::Join { addresses: &addresses }),
             Command::Hint(node) => self.input(Input::Hint { node }),
+            Command::Ignore(addresses) => self.ignored = addresses,
             Command::Enter { cluster, reply } => {
                 let entered = self.core.enter(cluster, self.now());
                 let entered = entered.map(|effects| self.carry_out(effects));
@@ -247,6 +252,7 @@ impl Work {
         }
         for effect in effects {
             match effect {
+                Effect::Send { to, .. } if self.ignored.contains(&to) => {}
                 Effect::Send { to, bytes } => {
                     if let Err(error) = self.socket.send_to(&bytes, to) {
                         // As good as lost on the way, which the protocol bears.
