@@ -82,6 +82,12 @@ pub trait Guests {
 
     /// The linear memory that an instance has, in bytes.
     fn memory_bytes(&self, instance: &Self::Instance) -> usize;
+
+    /// Microseconds since some moment, to tell people how long a replay took. Nothing
+    /// depends on it; where there is no clock it stands still.
+    fn clock_us(&self) -> u64 {
+        0
+    }
 }
 
 /// Why a guest call did not return. After any of these but `Refused` the

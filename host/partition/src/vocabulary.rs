@@ -252,6 +252,10 @@ pub struct Inspection {
     pub waiting: usize,
     /// How many events its last activation replayed.
     pub last_replay_events: Option<u64>,
+    /// How long that took, in microseconds.
+    pub last_replay_us: Option<u64>,
+    /// The linear memory of the instance that it is in, which others may share.
+    pub instance_memory_bytes: Option<u64>,
     /// Whether it has an instance of its own after a fault.
     pub quarantined: bool,
     /// Why it can't be brought back.

@@ -126,7 +126,7 @@ impl<G: Guests> Engine<G> {
         match ports.guests.create(place, &entity.address) {
             Ok(handle) => {
                 let sequence = entity.last_sequence;
-                self.activated(slot, Phase::Live { instance, entity: handle }, sequence, (0, 0));
+                self.activated(slot, Phase::Live { instance, entity: handle }, sequence, (0, 0, 0));
             }
             Err(fault) => {
                 self.instances.discard(instance);
@@ -185,12 +185,13 @@ impl<G: Guests> Engine<G> {
         self.counters.replayed_events += replay.events - before;
         match advanced {
             Ok(()) if replay.is_done() => {
-                let Replay { instance, entity, began_after, events, bytes, .. } = replay;
+                let Replay { instance, entity, began_after, events, bytes, began_us, .. } = replay;
+                let took_us = ports.guests.clock_us().saturating_sub(began_us);
                 self.activated(
                     slot,
                     Phase::Live { instance, entity },
                     began_after,
-                    (events, bytes),
+                    (events, bytes, took_us),
                 );
             }
             Ok(()) => {
@@ -214,7 +215,7 @@ impl<G: Guests> Engine<G> {
         slot: Slot,
         live: Phase<G::Entity>,
         snapshot_sequence: SequenceNumber,
-        (events, bytes): (u64, u64),
+        (events, bytes, took_us): (u64, u64, u64),
     ) {
         self.set_phase(slot, live);
         self.counters.activations += 1;
@@ -226,6 +227,7 @@ impl<G: Guests> Engine<G> {
             entity.snapshot_sequence = snapshot_sequence;
             entity.bytes_since_snapshot = u32::try_from(bytes).unwrap_or(u32::MAX);
             entity.replayed_events = u32::try_from(events).unwrap_or(u32::MAX);
+            entity.replayed_us = u32::try_from(took_us).unwrap_or(u32::MAX);
         }
         self.wake(slot);
     }

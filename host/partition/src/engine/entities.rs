@@ -40,6 +40,8 @@ pub struct Entity<E> {
     pub bytes_since_snapshot: u32,
     /// How many events its activation replayed.
     pub replayed_events: u32,
+    /// How long that took, in microseconds.
+    pub replayed_us: u32,
     /// It was used since the clock hand last came by.
     pub recently_used: bool,
     /// It is in the queue of those that can go on.
@@ -107,6 +109,7 @@ impl<E> Entity<E> {
             version: TypeVersion::default(),
             bytes_since_snapshot: 0,
             replayed_events: 0,
+            replayed_us: 0,
             recently_used: true,
             runnable: false,
             waiting: None,

@@ -135,7 +135,7 @@ impl<G: Guests> Engine<G> {
                 self.admit(&address, Work::snapshot(ticket), &mut ports, &mut step);
             }
             Input::Inspect { ticket, address } => {
-                let inspection = self.inspect(&address, now);
+                let inspection = self.inspect(&address, now, ports.guests);
                 step.answer(ticket, Answer::Inspection(inspection));
             }
             Input::Committed { through } => {
@@ -270,17 +270,23 @@ impl<G: Guests> Engine<G> {
         }
     }
 
-    fn inspect(&self, address: &Address, now: TimestampMs) -> Inspection {
+    fn inspect(&self, address: &Address, now: TimestampMs, guests: &G) -> Inspection {
         let quarantined = self.instances.quarantined(address, now);
         let entity = self.entities.find(address).and_then(|slot| self.entities.get(slot));
         let Some(entity) = entity else { return Inspection { quarantined, ..Default::default() } };
-        let live =
-            matches!(entity.phase, Phase::Live { instance, .. } if self.instances.exists(instance));
+        let instance = match entity.phase {
+            Phase::Live { instance, .. } if self.instances.exists(instance) => Some(instance),
+            _ => None,
+        };
+        let live = instance.is_some();
+        let memory = instance.map(|instance| self.instances.memory_bytes_of(instance, guests));
         Inspection {
             live,
+            instance_memory_bytes: memory.map(|bytes| bytes as u64),
             last_sequence: live.then_some(entity.last_sequence),
             waiting: entity.waiting_len(),
             last_replay_events: live.then_some(u64::from(entity.replayed_events)),
+            last_replay_us: live.then_some(u64::from(entity.replayed_us)),
             quarantined,
             unreadable: match &entity.phase {
                 Phase::Unreadable(why) => Some(why.reason.as_ref().to_owned()),

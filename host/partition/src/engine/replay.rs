@@ -22,6 +22,8 @@ pub struct Replay<E> {
     pub events: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// When it began, by the guests' clock.
+    pub began_us: u64,
 }
 
 /// What is to be replayed.
@@ -93,6 +95,7 @@ fn begin_in<G: Guests, S: StoreReader>(
     faults: &mut Vec<GuestFault>,
 ) -> Result<Replay<G::Entity>, ReplayError> {
     let Wanted { address, record, through, .. } = *wanted;
+    let began_us = guests.clock_us();
     let mut at_most = wanted.snapshot_at_most;
     let mut refusals = Vec::new();
     while at_most > record.life_begins_after {
@@ -117,6 +120,7 @@ fn begin_in<G: Guests, S: StoreReader>(
                     began_after: snapshot.sequence,
                     events: 0,
                     bytes: 0,
+                    began_us,
                 });
             }
             Ok(Err(reason)) => refusals.push((snapshot.sequence, reason)),
@@ -151,6 +155,7 @@ fn begin_in<G: Guests, S: StoreReader>(
             began_after: record.life_begins_after,
             events: 0,
             bytes: 0,
+            began_us,
         }),
         Err(fault) => {
             instances.discard(*instance);
