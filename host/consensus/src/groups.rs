@@ -320,6 +320,25 @@ impl Consensus {
         answered.await.map_err(stopping)?
     }
 
+    /// Has a group go on with this node as its only member, because the majority of its
+    /// members is lost for good, `lost` among them. The new term is above `above`. What
+    /// others had beyond this node's log is lost, and they must never take part again.
+    /// Where this node's log ended.
+    ///
+    /// # Errors
+    /// If this node has nothing of the group, or the group has stopped.
+    pub async fn go_on_alone(
+        &self,
+        partition: PartitionId,
+        lost: NodeId,
+        above: Term,
+    ) -> Result<LogPosition, MembersError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.tasks.send(Task::GoOnAlone(partition, lost, above, answer));
+        let stopping = |_| MembersError { partition, why: "the node is stopping".into() };
+        answered.await.map_err(stopping)?
+    }
+
     /// How a group is doing, as far as this node knows. All empty if there is no
     /// such partition, or the node is stopping.
     pub async fn view(&self, partition: PartitionId) -> GroupView {

@@ -24,6 +24,7 @@ mod network;
 mod planted;
 mod presence;
 mod receiving;
+mod recovering;
 mod sending;
 mod service;
 mod types;

@@ -32,6 +32,8 @@ pub struct GroupView {
     pub leader: Option<NodeId>,
     /// The nodes that vote; in a change from some to others, those of both.
     pub voters: BTreeSet<NodeId>,
+    /// The sets of them of each of which a majority decides: in a change there are two.
+    pub deciding: Vec<BTreeSet<NodeId>>,
     /// Whether such a change is under way.
     pub is_changing: bool,
     /// The members without a vote.
@@ -59,6 +61,7 @@ impl GroupView {
             term: Term(seen.vote.leader_id.term),
             leader: seen.current_leader,
             voters: members.voter_ids().collect(),
+            deciding: members.get_joint_config().clone(),
             is_changing: is_changing(members),
             learners: members.learner_ids().collect(),
             members_at: (seen.membership_config.log_id().as_ref())

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use openraft::{ServerState, errors::ClientWriteError, raft::ClientWriteResult};
-use stead_model::{LogIndex, LogPosition, NodeId, PartitionId};
+use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -26,6 +26,7 @@ use crate::{
     members,
     network::Network,
     presence::Presence,
+    recovering,
     types::{Committed, Group, log_index, raft_index},
     wire::{self, Message, Reply, Request},
 };
@@ -58,6 +59,9 @@ pub(crate) enum Task {
     SayLeads,
     /// A change of a group's members.
     Change(PartitionId, MembersChange, oneshot::Sender<Result<(), MembersError>>),
+    /// The group goes on with this node alone: another is given up, and the term is to
+    /// be above this one.
+    GoOnAlone(PartitionId, NodeId, Term, oneshot::Sender<Result<LogPosition, MembersError>>),
     /// How a group is doing.
     View(PartitionId, oneshot::Sender<GroupView>),
 }
@@ -195,6 +199,18 @@ impl Service {
                     let _ = answer.send(members::change(&member, partition, change).await);
                 });
             }
+            Task::GoOnAlone(partition, lost, above, answer) => {
+                let Some(member) = self.member(partition).cloned() else {
+                    let why = "there is no such partition".into();
+                    return drop(answer.send(Err(MembersError { partition, why })));
+                };
+                let node = self.node;
+                self.presence.set(lost, false);
+                tokio::spawn(async move {
+                    let done = recovering::go_on_alone(&member, partition, node, lost, above).await;
+                    let _ = answer.send(done);
+                });
+            }
             Task::View(partition, answer) => {
                 let view = self.member(partition).map(|member| GroupView::of(member));
                 let _ = answer.send(view.unwrap_or_default());
@@ -212,8 +228,7 @@ impl Service {
         let (partition, request) = match wire::decode(message) {
             Ok(Message::To(partition, request)) => (PartitionId(partition), request),
             Ok(Message::Leads(leads)) => {
-                let leads =
-                    leads.into_iter().map(|(p, term)| (PartitionId(p), stead_model::Term(term)));
+                let leads = leads.into_iter().map(|(p, term)| (PartitionId(p), Term(term)));
                 self.presence.heard(from, leads, Instant::now());
                 return say(answer, &Reply::Heard);
             }
