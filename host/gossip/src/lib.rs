@@ -31,5 +31,5 @@ pub use core::{Core, Effect, EnterError, Input, NAMED_MAX};
 pub use counters::{Counters, Dropped};
 pub use identity::{EPOCH_MAX, Identity, IdentityError, ProtocolRange, ZONE_BYTES_MAX, Zone};
 pub use notice::{Health, Member, Notice, Numbered, Snapshot};
-pub use packet::{HEADER_BYTES, HELLO_BYTES, Outdated, Packet, PacketError};
+pub use packet::{HEADER_BYTES, HELLO_BYTES, Outdated, Packet, PacketError, WORD_BYTES_MAX};
 pub use shell::{AskError, Found, Gossip, GossipError, Heard, Notices, Options};

@@ -98,6 +98,13 @@ pub enum Notice {
         /// The address that was asked.
         asked: SocketAddr,
     },
+    /// A node that is in no cluster either says something about founding one.
+    Word {
+        /// Whence.
+        from: SocketAddr,
+        /// What.
+        body: Arc<[u8]>,
+    },
     /// Another cluster, or another version of Stead, speaks from an address. Told
     /// once a minute and address.
     Foreign {

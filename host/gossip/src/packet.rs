@@ -24,6 +24,9 @@ pub const HEADER_BYTES: usize = 26;
 /// can use a node to send others more than they send it.
 pub const HELLO_BYTES: usize = 256;
 
+/// The most bytes of a [`Packet::Word`]'s body.
+pub const WORD_BYTES_MAX: usize = 512;
+
 const MAGIC: [u8; 4] = *b"SteG";
 const VERSION: u8 = 1;
 
@@ -57,6 +60,11 @@ pub enum Packet<'a> {
         cluster: ClusterId,
         /// What is outdated.
         outdated: Outdated,
+    },
+    /// What nodes that are in no cluster say to each other about founding one.
+    Word {
+        /// Another room's bytes, from 1 to [`WORD_BYTES_MAX`].
+        body: &'a [u8],
     },
 }
 
@@ -104,6 +112,7 @@ impl<'a> Packet<'a> {
             Self::Outdated { cluster, outdated } => {
                 frame(3, *cluster, |bytes| append(bytes, outdated))
             }
+            Self::Word { body } => frame(4, none, |bytes| bytes.extend_from_slice(body)),
         }
     }
 
@@ -145,6 +154,7 @@ impl<'a> Packet<'a> {
                 Some(Self::Welcome { cluster, nonce, identity: exactly(rest)? })
             }
             3 => Some(Self::Outdated { cluster: cluster?, outdated: exactly(body)? }),
+            4 => (1..=WORD_BYTES_MAX).contains(&body.len()).then_some(Self::Word { body }),
             _ => None,
         }
     }

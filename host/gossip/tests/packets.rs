@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stead_gossip::{
     Config, Core, Effect, HEADER_BYTES, HELLO_BYTES, Identity, Input, Outdated, Packet,
-    PacketError, ProtocolRange, Zone,
+    PacketError, ProtocolRange, WORD_BYTES_MAX, Zone,
 };
 use stead_model::{ClusterId, NodeId};
 
@@ -113,8 +113,13 @@ fn packets_read_what_they_write() {
         Packet::Welcome { cluster: None, nonce: u64::MAX, identity: identity(3) },
         Packet::Welcome { cluster: Some(CLUSTER), nonce: 0, identity: identity(3) },
         Packet::Outdated { cluster: CLUSTER, outdated },
+        Packet::Word { body },
+        Packet::Word { body: &[7; WORD_BYTES_MAX] },
     ] {
         assert_eq!(Packet::decode(&packet.encode()), Ok(packet.clone()));
+    }
+    for body in [&[][..], &[7; WORD_BYTES_MAX + 1]] {
+        assert_eq!(Packet::decode(&Packet::Word { body }.encode()), Err(PacketError::Garbage));
     }
 }
 
@@ -247,6 +252,7 @@ fn the_format_is_as_it_was() {
             "welcome".to_owned(),
             Packet::Welcome { cluster: Some(CLUSTER), nonce: 77, identity: identity(3) }.encode(),
         ),
+        ("word".to_owned(), Packet::Word { body: b"found" }.encode()),
         ("outdated".to_owned(), Packet::Outdated { cluster: CLUSTER, outdated }.encode()),
     ];
     all.extend(swim.into_iter().map(|(message, bytes)| (format!("swim-{message}"), bytes)));

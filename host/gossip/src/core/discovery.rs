@@ -11,7 +11,7 @@ use stead_model::ClusterId;
 
 use crate::identity::Identity;
 use crate::notice::Notice;
-use crate::packet::{HELLO_BYTES, Packet};
+use crate::packet::{HELLO_BYTES, Packet, WORD_BYTES_MAX};
 
 use super::asks::{Asks, Next, Opened, Why};
 use super::timers::Timer;
@@ -123,6 +123,24 @@ impl Core {
             // It doesn't know its cluster yet, and is asked again.
             (_, None) => {}
         }
+    }
+
+    /// Carries what another room says about founding a cluster.
+    pub(super) fn say(&mut self, to: SocketAddr, body: &[u8]) {
+        let fits = (1..=WORD_BYTES_MAX).contains(&body.len());
+        if fits && self.cluster.is_none() && self.phase == Phase::Running {
+            self.send(to, &Packet::Word { body });
+        }
+    }
+
+    /// A node that is in a cluster heeds no such word: whoever said it learns of the
+    /// cluster when it asks who is there.
+    pub(super) fn word(&mut self, from: SocketAddr, body: &[u8]) {
+        if self.cluster.is_some() || self.phase != Phase::Running {
+            self.counters.dropped.unasked += 1;
+            return;
+        }
+        self.tell(Notice::Word { from, body: body.into() });
     }
 
     /// Tries a few of those that are gone, and of the addresses nobody was found at.

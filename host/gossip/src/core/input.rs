@@ -34,6 +34,14 @@ pub enum Input<'a> {
         /// The address.
         address: SocketAddr,
     },
+    /// Another room says something about founding a cluster to whoever is at an address.
+    /// It may get lost. A node that is in a cluster says nothing of the kind.
+    Say {
+        /// The address.
+        to: SocketAddr,
+        /// At most [`crate::WORD_BYTES_MAX`]; more is not sent.
+        body: &'a [u8],
+    },
     /// Another room has reason to miss a node: a connection broke. It is asked at once,
     /// by others too, and if nothing is heard it is suspect sooner than by its turn.
     Hint {

@@ -140,6 +140,7 @@ impl Core {
             Input::Tick => {}
             Input::Join { addresses } => self.join(addresses),
             Input::Ask { address } => self.ask(address),
+            Input::Say { to, body } => self.say(to, body),
             Input::Hint { node } => self.hint(node),
             Input::Leave => self.leave(),
         }
@@ -229,6 +230,7 @@ impl Core {
                     self.outbid(outdated);
                 }
             }
+            Ok(Packet::Word { body }) => self.word(from, body),
         }
     }
 

@@ -101,6 +101,7 @@ struct Published {
 enum Command {
     Join(Vec<SocketAddr>),
     Ask { address: SocketAddr, reply: oneshot::Sender<Result<Found, AskError>> },
+    Say { to: SocketAddr, body: Vec<u8> },
     Hint(NodeId),
     Enter { cluster: ClusterId, reply: oneshot::Sender<Result<(), EnterError>> },
     Leave { reply: oneshot::Sender<()> },
@@ -185,6 +186,15 @@ impl Gossip {
             return Err(GossipError::TooManyAddresses { given: addresses.len() });
         }
         self.command(Command::Join(addresses))
+    }
+
+    /// Says something about founding a cluster to whoever is at an address, who hears
+    /// [`crate::Notice::Word`] if it is in no cluster either. It may get lost.
+    ///
+    /// # Errors
+    /// As [`Self::hint`].
+    pub fn say(&self, to: SocketAddr, body: Vec<u8>) -> Result<(), GossipError> {
+        self.command(Command::Say { to, body })
     }
 
     /// Tells that there is reason to miss a node: a connection to it broke. It is asked

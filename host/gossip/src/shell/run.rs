@@ -217,6 +217,7 @@ impl Work {
     fn command(&mut self, command: Command) {
         match command {
             Command::Join(addresses) => self.input(Input::Join { addresses: &addresses }),
+            Command::Say { to, body } => self.input(Input::Say { to, body: &body }),
             Command::Hint(node) => self.input(Input::Hint { node }),
             Command::Ignore(addresses) => self.ignored = addresses,
             Command::Enter { cluster, reply } => {
@@ -295,6 +296,7 @@ impl Work {
                 "this node was stopped or had no processor; it judges nobody by that time"
             ),
             notice @ (Notice::Up(_)
+            | Notice::Word { .. }
             | Notice::Returned(_)
             | Notice::Suspect(_)
             | Notice::Refuted(_)

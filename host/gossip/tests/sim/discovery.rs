@@ -49,6 +49,32 @@ fn who_is_in_no_cluster_asks_and_answers() {
 }
 
 #[test]
+fn words_about_founding_reach_those_in_no_cluster_alone_and_only_from_such() {
+    let mut world = World::new(1);
+    world.start(identity(1, 0, 1), None);
+    world.start(identity(2, 1, 1), None);
+    world.start(identity(3, 2, 1), Some(CLUSTER));
+    for (from, to) in [(0, 1), (0, 2), (2, 1), (0, 3)] {
+        let body = &[7, from as u8][..];
+        world.input(from, Input::Say { to: address(to), body });
+    }
+    let long = [0; 513];
+    for body in [&[][..], &long] {
+        world.input(0, Input::Say { to: address(1), body });
+    }
+    world.run_for(Duration::from_secs(1));
+    let heard = world.told(|told| matches!(told.notice, Notice::Word { .. }));
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    let body = [7, 0][..].into();
+    assert_eq!(heard[0].notice, Notice::Word { from: address(0), body });
+    assert_eq!(heard[0].node, 1);
+    world.enter(1, CLUSTER);
+    world.input(0, Input::Say { to: address(1), body: &[1] });
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.told(|told| matches!(told.notice, Notice::Word { .. })).len(), 1);
+}
+
+#[test]
 fn questions_and_answers_that_are_lost_are_repeated() {
     let (mut answered, asked) = (0, 200);
     for seed in 0..asked {
