@@ -75,6 +75,14 @@ impl Victim<'_> {
                 self.cluster.network().heal(one);
                 format!("nodes {one} and {other}")
             }
+            Fault::Shatter => {
+                let network = self.cluster.network();
+                (0..NODES).for_each(|at| network.cut(at, &Cut::Both));
+                self.hold().await;
+                let network = self.cluster.network();
+                (0..NODES).for_each(|at| network.heal(at));
+                "each from each".into()
+            }
             Fault::Churn => self.churn().await,
             Fault::Pair => self.pair().await,
             Fault::Majority => {

@@ -33,6 +33,8 @@ pub enum Fault {
     CutOut,
     /// Two nodes lose each other; both reach the third.
     Bridge,
+    /// Nobody reaches anybody.
+    Shatter,
     /// A share of a node's packets is lost.
     Loss,
     /// A node's connections are reset, again and again.
@@ -49,7 +51,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Kill,
         Self::Terminate,
         Self::FreezeLeader,
@@ -61,6 +63,7 @@ impl Fault {
         Self::CutIn,
         Self::CutOut,
         Self::Bridge,
+        Self::Shatter,
         Self::Loss,
         Self::Reset,
         Self::Churn,
