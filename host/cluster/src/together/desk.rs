@@ -189,11 +189,22 @@ impl Cluster {
                 (partition, MembersChange::RemoveLearner(node))
             }
             Step::TransferLeader { partition, to } => {
+                self.knows_the_types(to).await?;
                 return self.hand_over(PartitionId(partition), to).await;
             }
         };
         let changed = self.consensus().change(PartitionId(partition), change).await;
         changed.map_err(|error| error.to_string())
+    }
+
+    /// Whether another node could answer for what it is to lead: one that has just
+    /// come takes the types over first.
+    async fn knows_the_types(&self, node: stead_model::NodeId) -> Result<(), String> {
+        let follow = Ask::Follow { through: stead_model::SequenceNumber(0) };
+        match self.ask(node, &follow, Instant::now() + FOLLOW_PATIENCE).await {
+            Ok(Told::Followed(true)) => Ok(()),
+            Ok(_) | Err(_) => Err(format!("node {} does not know all types yet", node.short())),
+        }
     }
 
     /// Hands a partition over; whether it was, after a while.
@@ -215,6 +226,8 @@ impl Cluster {
     }
 }
 
+/// How long a node is waited for that is to lead and doesn't know all types yet.
+const FOLLOW_PATIENCE: Duration = Duration::from_secs(2);
 /// How long it is waited for another to lead.
 const HAND_OVER_PATIENCE: Duration = Duration::from_secs(2);
 

@@ -52,7 +52,9 @@ impl<T> Tried<T> {
     /// not taken it over yet.
     pub fn of_known(result: Result<T, CallError>) -> Self {
         match result {
-            Err(error @ CallError::UnknownType(_)) => Self::NotTaken(error),
+            Err(CallError::UnknownType(_)) => Self::NotTaken(unavailable(
+                "the node that leads the partition does not know the entity's type yet",
+            )),
             result => Self::of(result),
         }
     }
