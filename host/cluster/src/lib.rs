@@ -21,6 +21,8 @@ mod workers;
 pub use node::{Node, NodeOptions, NodeThreads, OpenError};
 pub use together::{Advertised, Cluster, ClusterOptions, ClusterThreads};
 // What a node's options are made of, so that those above need not know the rooms below.
+pub use stead_consensus::TransferLimits;
+pub use stead_founding::{Seed, SeedError};
 pub use stead_journal::{Disk, JournalOptions, RealDisk, RecoveryReport};
 pub use stead_partition::{EngineConfig, PlantedBug};
 pub use stead_placement::{Replicas, Settings as PlacementSettings};

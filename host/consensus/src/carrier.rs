@@ -51,4 +51,8 @@ pub trait Carrier: Send + Sync + 'static {
         message: Vec<u8>,
         patience: Duration,
     ) -> BoxFuture<'static, Result<Vec<u8>, CarrierError>>;
+
+    /// The version of the protocol between nodes that a node was last found to speak;
+    /// 0 if it was not met yet. Nothing that a version lacks is said to a node of it.
+    fn version(&self, to: NodeId) -> u16;
 }

@@ -1,7 +1,7 @@
 //! All groups of a node, on a thread of their own.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -20,6 +20,7 @@ use crate::{
     ConsensusError, GroupView, MembersChange, MembersError, PlantedBug, ProposalError, adopt,
     carrier::Carrier,
     handover::{Bidden, Handover},
+    keeping::Keeping,
     leadership::{self, Leadership},
     log::GroupLog,
     machine::Machine,
@@ -27,7 +28,8 @@ use crate::{
     network::Network,
     presence::Presence,
     receiving::Incoming,
-    service::{Service, Task},
+    service::{Keep, Service, Task},
+    transfers::{Transfer, TransferLimits, TransferTotals, Transfers},
     types::{Batch, Group},
 };
 
@@ -99,6 +101,7 @@ struct Inner {
     hub: Arc<Hub>,
     node: NodeId,
     presence: Arc<Presence>,
+    transfers: Transfers,
     is_alone: bool,
     tasks: mpsc::UnboundedSender<Task>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
@@ -180,7 +183,7 @@ impl Consensus {
         formation: Formation,
         events: Arc<dyn ConsensusEvents>,
     ) -> Result<(Self, RecoveryReport), ConsensusError> {
-        let opened = Opened::open(options.partitions, &formation, events, |events| {
+        let opened = Opened::open(&options.clone(), &formation, events, |events| {
             Journal::open(disk, options, events)
         })?;
         let (begun, begins) = std::sync::mpsc::channel();
@@ -222,7 +225,7 @@ impl Consensus {
     ) -> BoxFuture<'static, Result<(Self, RecoveryReport), ConsensusError>> {
         let Simulated { stepper, planted } = simulated;
         Box::pin(async move {
-            let opened = Opened::open(options.partitions, &formation, events, |events| {
+            let opened = Opened::open(&options.clone(), &formation, events, |events| {
                 Journal::open_stepped(disk, options, events, stepper)
             })?;
             let (inner, report, groups) = opened.inner(&formation, planted);
@@ -337,6 +340,23 @@ impl Consensus {
         let _ = self.0.tasks.send(Task::GoOnAlone(partition, lost, above, answer));
         let stopping = |_| MembersError { partition, why: "the node is stopping".into() };
         answered.await.map_err(stopping)?
+    }
+
+    /// Says how stores are sent to other nodes, from now on.
+    pub fn limit_transfers(&self, limits: TransferLimits) {
+        self.0.transfers.limit(limits);
+    }
+
+    /// The stores that this node is sending to others.
+    #[must_use]
+    pub fn transfers(&self) -> Vec<Transfer> {
+        self.0.transfers.list()
+    }
+
+    /// What has been sent of stores since this node started.
+    #[must_use]
+    pub fn transfer_totals(&self) -> TransferTotals {
+        self.0.transfers.totals()
     }
 
     /// How a group is doing, as far as this node knows. All empty if there is no
@@ -537,17 +557,19 @@ struct Opened {
     report: RecoveryReport,
     hub: Arc<Hub>,
     logs: Vec<PartitionLog>,
+    keep: Keep,
     tasks: mpsc::UnboundedSender<Task>,
     taken: mpsc::UnboundedReceiver<Task>,
 }
 
 impl Opened {
     fn open(
-        partitions: PartitionCount,
+        options: &JournalOptions,
         formation: &Formation,
         events: Arc<dyn ConsensusEvents>,
         open: impl FnOnce(Arc<dyn JournalEvents>) -> Result<(Journal, RecoveryReport), JournalError>,
     ) -> Result<Self, ConsensusError> {
+        let (partitions, keep) = (options.partitions, Keep::of(options));
         let (tasks, taken) = mpsc::unbounded_channel();
         let hub = Arc::new(Hub {
             events,
@@ -564,7 +586,7 @@ impl Opened {
             }
             applied.send_replace(log.applied().index);
         }
-        Ok(Self { journal, report, hub, logs, tasks, taken })
+        Ok(Self { journal, report, hub, logs, keep, tasks, taken })
     }
 
     /// The handle, and the groups that are to be started.
@@ -573,7 +595,8 @@ impl Opened {
         formation: &Formation,
         planted: Option<PlantedBug>,
     ) -> (Inner, RecoveryReport, Groups) {
-        let Self { journal, report, hub, logs, tasks, taken } = self;
+        let Self { journal, report, hub, logs, keep, tasks, taken } = self;
+        let transfers = Transfers::default();
         let (stop, stopped) = oneshot::channel();
         let (node, presence) = (journal.node(), Arc::new(Presence::default()));
         let carrier = match formation {
@@ -588,6 +611,8 @@ impl Opened {
             hub: Arc::clone(&hub),
             presence: Arc::clone(&presence),
             planted,
+            keep,
+            transfers: transfers.clone(),
             tasks: tasks.clone(),
             taken,
             stopped,
@@ -597,6 +622,7 @@ impl Opened {
             hub,
             node,
             presence,
+            transfers,
             is_alone: matches!(formation, Formation::Alone),
             tasks,
             stop: Mutex::new(Some(stop)),
@@ -616,6 +642,8 @@ struct Groups {
     hub: Arc<Hub>,
     presence: Arc<Presence>,
     planted: Option<PlantedBug>,
+    keep: Keep,
+    transfers: Transfers,
     tasks: mpsc::UnboundedSender<Task>,
     taken: mpsc::UnboundedReceiver<Task>,
     stopped: oneshot::Receiver<()>,
@@ -641,17 +669,16 @@ impl Started {
 
 impl Groups {
     async fn start(self) -> Result<Started, ConsensusError> {
-        let Self { node, logs, carrier, journal, hub, presence, planted, tasks, taken, stopped } =
-            self;
+        let Self { node, logs, carrier, journal, hub, presence, planted, .. } = self;
+        let Self { keep, transfers, tasks, taken, stopped, .. } = self;
         let config = Arc::new(config());
-        let transfers = Arc::new(AtomicU64::new(journal.draw()?));
+        transfers.number_from(journal.draw()?);
         let mut members = Vec::with_capacity(logs.len());
         for log in logs {
             let partition = log.partition();
             let failed = |cause: String| ConsensusError::Group { partition, cause };
             let bidden = Bidden::default();
-            let network =
-                Network::of(&log, carrier.clone(), bidden.clone(), Arc::clone(&transfers));
+            let network = Network::of(&log, carrier.clone(), bidden.clone(), transfers.clone());
             let (storage, machine) = (GroupLog(log.clone(), planted), Machine(log.clone()));
             let raft = Raft::new(node, Arc::clone(&config), network, storage, machine)
                 .await
@@ -669,11 +696,15 @@ impl Groups {
             }
             let (incoming, installing) = (Incoming::default(), RwLock::default());
             let handover = Handover::default();
+            let mut keeping = Keeping::default();
+            keeping.checkpointed(log.checkpointed().index);
             members.push(Arc::new(Member {
                 raft,
                 log,
                 incoming,
                 installing,
+                keeping: Mutex::new(keeping),
+                transfers: transfers.clone(),
                 handover,
                 bidden,
                 planted,
@@ -686,7 +717,7 @@ impl Groups {
                 outcome?;
             }
         }
-        let service = Service { node, members, carrier, presence, transfers, tasks };
+        let service = Service { node, members, carrier, presence, keep, transfers, tasks };
         Ok(Started { service, taken, stopped })
     }
 }

@@ -1,5 +1,7 @@
 //! This node's replica of one group.
 
+use std::sync::Mutex;
+
 use openraft::Raft;
 use stead_journal::PartitionLog;
 use stead_model::LogIndex;
@@ -10,8 +12,10 @@ use crate::{
     PlantedBug,
     electing::Standing,
     handover::{Bidden, Handover},
+    keeping::Keeping,
     machine::Machine,
     receiving::Incoming,
+    transfers::Transfers,
     types::Group,
 };
 
@@ -22,6 +26,10 @@ pub(crate) struct Member {
     pub(crate) incoming: Incoming,
     /// Held while it is put in place.
     pub(crate) installing: RwLock<()>,
+    /// What of its log is kept for others.
+    pub(crate) keeping: Mutex<Keeping>,
+    /// The stores that this node sends.
+    pub(crate) transfers: Transfers,
     /// What is held back while leadership is handed over.
     pub(crate) handover: Handover,
     /// Whether the leader has bidden this replica stand.

@@ -1,10 +1,6 @@
 //! The way from one group's leader or candidate to its other replicas.
 
-use std::{
-    future::Future,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{
     Stream, StreamExt,
@@ -30,6 +26,7 @@ use crate::{
     handover::Bidden,
     machine::{Whole, WholeSnapshot},
     sending,
+    transfers::{Ticket, Transfers},
     types::{Group, LogId, Vote},
     wire::{self, Message, Reply, Request, WireError},
 };
@@ -54,8 +51,8 @@ pub(crate) struct Network {
     /// Whether this replica stands because its leader wants it to.
     pub(crate) bidden: Bidden,
     pub(crate) blocking: Blocking,
-    /// The number of the next store that is sent; of the node.
-    pub(crate) transfers: Arc<AtomicU64>,
+    /// The stores that this node sends.
+    pub(crate) transfers: Transfers,
 }
 
 /// The way to one replica.
@@ -71,7 +68,7 @@ impl Network {
         log: &PartitionLog,
         carrier: Option<Arc<dyn Carrier>>,
         bidden: Bidden,
-        transfers: Arc<AtomicU64>,
+        transfers: Transfers,
     ) -> Self {
         let (partition, blocking) = (log.partition(), Blocking::of(log));
         Self { partition, carrier, bidden, blocking, transfers }
@@ -132,6 +129,16 @@ impl Way {
                 reply => Ok(reply),
             }
         })
+    }
+
+    /// Begins to send a store of about so many bytes, when its turn has come.
+    pub(crate) async fn begin_transfer(&self, bytes: u64) -> Ticket {
+        self.network.transfers.begin(self.network.partition, self.to, bytes).await
+    }
+
+    /// The version of the protocol between nodes that the replica's node speaks.
+    pub(crate) fn version(&self) -> u16 {
+        self.network.carrier.as_ref().map_or(0, |carrier| carrier.version(self.to))
     }
 
     fn append(

@@ -1,8 +1,10 @@
 //! Receiving a store that takes the place of this replica's.
 
+use std::{sync::Arc, time::Duration};
+
 use stead_journal::{PartitionLog, Receiving};
 use stead_model::{LogPosition, NodeId};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use openraft::storage::{Snapshot, SnapshotMeta};
 
@@ -16,9 +18,28 @@ use crate::{
     wire::{Reply, WireBytes, WirePosition, WireVote},
 };
 
-/// What a group is receiving: from whom, which transfer, and what there is of it.
+/// How long a transfer of which nothing more comes is kept, so that it can go on:
+/// longer than its sender tries.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+
+/// What a group is receiving, if anything.
 #[derive(Default)]
-pub(crate) struct Incoming(Mutex<Option<(NodeId, u64, Receiving)>>);
+pub(crate) struct Incoming(Arc<Mutex<Option<Transfer>>>);
+
+struct Transfer {
+    from: NodeId,
+    /// Which of its transfers.
+    id: u64,
+    receiving: Receiving,
+    /// When something of it came last.
+    at: Instant,
+}
+
+impl Transfer {
+    fn is(&self, from: NodeId, id: u64) -> bool {
+        (self.from, self.id) == (from, id)
+    }
+}
 
 impl Incoming {
     /// Takes a chunk. The first of a transfer takes the place of one that was
@@ -31,35 +52,74 @@ impl Incoming {
         rows: Vec<u8>,
     ) -> Result<Reply, String> {
         let mut incoming = self.0.lock().await;
-        let known = incoming.as_ref().is_some_and(|(node, known, _)| (*node, *known) == (from, id));
-        if !known && nth == 0 {
+        if nth == 0 && !incoming.as_ref().is_some_and(|known| known.is(from, id)) {
             // Given up first: both would be in the same file.
             *incoming = None;
             let (blocking, log) = (Blocking::of(log), log.clone());
             let begun = blocking.run(move || log.receive()).await;
             let begun = begun.map_err(|error| error.to_string())?;
-            *incoming = Some((from, id, begun.map_err(|error| error.to_string())?));
+            let receiving = begun.map_err(|error| error.to_string())?;
+            *incoming = Some(Transfer { from, id, receiving, at: Instant::now() });
+            self.forget_when_idle();
         }
-        let Some((node, known, mut receiving)) = incoming.take() else {
+        let Some(mut transfer) = incoming.take() else {
             return Err(format!("chunk {nth} of a store whose beginning is not here"));
         };
-        if (node, known) != (from, id) || nth > receiving.chunks() {
-            let taken = receiving.chunks();
-            *incoming = Some((node, known, receiving));
+        let taken = transfer.receiving.chunks();
+        if !transfer.is(from, id) || nth > taken {
+            *incoming = Some(transfer);
             return Err(format!("chunk {nth} of a store is not the next; {taken} were taken"));
         }
-        if nth < receiving.chunks() {
-            *incoming = Some((node, known, receiving));
+        transfer.at = Instant::now();
+        if nth < taken {
+            *incoming = Some(transfer);
             return Ok(Reply::StoreTaken);
         }
         let taken = Blocking::of(log).run(move || {
-            let taken = receiving.take(&rows);
-            taken.map(|()| receiving)
+            let taken = transfer.receiving.take(&rows);
+            taken.map(|()| transfer)
         });
-        let receiving =
+        let transfer =
             taken.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        *incoming = Some((node, known, receiving));
+        *incoming = Some(transfer);
         Ok(Reply::StoreTaken)
+    }
+
+    /// How many chunks of a transfer were taken; none of one that isn't known.
+    pub(crate) async fn chunks(&self, from: NodeId, id: u64) -> u64 {
+        // One that is being written is waited for.
+        let mut incoming = self.0.lock().await;
+        let known = incoming.as_mut().filter(|known| known.is(from, id));
+        known.map_or(0, |known| {
+            known.at = Instant::now();
+            known.receiving.chunks()
+        })
+    }
+
+    /// Gives up what is received when nothing more comes of it: it has a file and a
+    /// cache.
+    fn forget_when_idle(&self) {
+        let incoming = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(IDLE_MAX / 4).await;
+                let Some(incoming) = incoming.upgrade() else { return };
+                let mut incoming = incoming.lock().await;
+                match &*incoming {
+                    None => return,
+                    Some(transfer) if transfer.at.elapsed() >= IDLE_MAX => {
+                        tracing::info!(
+                            from = %transfer.from.short(),
+                            chunks = transfer.receiving.chunks(),
+                            "a store of which nothing more came is given up"
+                        );
+                        *incoming = None;
+                        return;
+                    }
+                    Some(_) => {}
+                }
+            }
+        });
     }
 
     /// Puts a store in place of which all chunks were taken.
@@ -71,22 +131,24 @@ impl Incoming {
         last: WirePosition,
         (members_at, members): (WirePosition, &WireBytes),
     ) -> Result<Reply, String> {
-        let receiving = {
-            let mut incoming = self.0.lock().await;
-            match incoming.take() {
-                Some((node, known, receiving)) if (node, known) == (from, id) => receiving,
-                other => {
-                    *incoming = other;
-                    return Err("the end of a store that is not here".into());
-                }
+        let position: LogPosition = last.into();
+        let vote: crate::types::Vote = vote.into();
+        // Held to the end, so that whoever says it again hears what came of it.
+        let mut incoming = self.0.lock().await;
+        if !incoming.as_ref().is_some_and(|known| known.is(from, id)) {
+            let _installing = member.installing.write().await;
+            if position.index <= member.log.state().committed {
+                return Ok(Reply::StoreInPlace((&vote).into()));
             }
-        };
+            return Err("the end of a store that is not here".into());
+        }
         let members = encoding::read_members(&members.0).ok_or("its members make no sense")?;
+        let Some(Transfer { receiving, .. }) = incoming.take() else {
+            return Err("the end of a store that is not here".into());
+        };
         let finished = Blocking::of(&member.log).run(move || receiving.finish()).await;
         let received = finished.map_err(|error| error.to_string())?;
         let received = received.map_err(|error| error.to_string())?;
-        let position: LogPosition = last.into();
-        let vote: crate::types::Vote = vote.into();
         // openraft takes these for granted.
         if received.position() != position || position.term.get() > vote.leader_id.term {
             return Err(format!("it is at {}, not at {position}", received.position()));

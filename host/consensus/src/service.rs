@@ -3,12 +3,13 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use openraft::{ServerState, errors::ClientWriteError, raft::ClientWriteResult};
+use stead_journal::JournalOptions;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -21,11 +22,13 @@ use crate::{
     electing::{self, View},
     groups::Told,
     handover,
+    keeping::{Keeping, Others},
     leadership::read_index,
     member::{Looked, Member},
     members,
     network::Network,
     presence::Presence,
+    transfers::Transfers,
     recovering,
     types::{Committed, Group, log_index, raft_index},
     wire::{self, Message, Reply, Request},
@@ -35,6 +38,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(40);
 /// How often a node says which groups it leads.
 const LEADS: Duration = Duration::from_millis(250);
+/// How often it is looked at what of the log others have come to have.
+const LET_GO: Duration = Duration::from_secs(1);
 /// How soon it says so when it leads another: others may have been elected with it.
 const SAY_SOON: Duration = Duration::from_millis(3);
 
@@ -66,14 +71,33 @@ pub(crate) enum Task {
     View(PartitionId, oneshot::Sender<GroupView>),
 }
 
+/// How much log is kept for replicas that are behind, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    bytes_max: u64,
+    age_max: Duration,
+    since: Instant,
+}
+
+impl Keep {
+    pub(crate) fn of(options: &JournalOptions) -> Self {
+        Self {
+            bytes_max: options.log_keep_bytes,
+            age_max: Duration::from_millis(options.log_keep_ms),
+            since: Instant::now(),
+        }
+    }
+}
+
 /// The groups of a node.
 pub(crate) struct Service {
     pub(crate) node: NodeId,
     pub(crate) members: Vec<Arc<Member>>,
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     pub(crate) presence: Arc<Presence>,
-    /// The number of the next store that is sent.
-    pub(crate) transfers: Arc<AtomicU64>,
+    pub(crate) keep: Keep,
+    /// The stores that this node sends.
+    pub(crate) transfers: Transfers,
     /// To itself.
     pub(crate) tasks: mpsc::UnboundedSender<Task>,
 }
@@ -89,6 +113,7 @@ impl Service {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut said = Instant::now();
+        let mut let_go = Instant::now();
         let mut say_soon = false;
         loop {
             tokio::select! {
@@ -109,6 +134,10 @@ impl Service {
                         said = Instant::now();
                         self.say_what_it_leads();
                     }
+                    if let_go.elapsed() >= LET_GO {
+                        let_go = Instant::now();
+                        self.let_all_go().await;
+                    }
                 }
                 _ = &mut stopped => return,
             }
@@ -124,7 +153,7 @@ impl Service {
             &member.log,
             self.carrier.clone(),
             member.bidden.clone(),
-            Arc::clone(&self.transfers),
+            self.transfers.clone(),
         )
     }
 
@@ -141,7 +170,8 @@ impl Service {
             Task::Serve(from, message, answer) => self.serve(from, &message, answer),
             Task::Checkpointed(partition, through) => {
                 if let Some(member) = self.member(partition) {
-                    release(member, through).await;
+                    lock(&member.keeping).checkpointed(through.index);
+                    self.let_go(member, LogIndex(0)).await;
                 }
             }
             Task::Presence(node, there) => {
@@ -277,6 +307,42 @@ impl Service {
         }
     }
 
+    /// Lets go what of all groups' logs nobody needs any more.
+    async fn let_all_go(&self) {
+        let Some(first) = self.members.first() else { return };
+        let surplus = first.log.surplus(self.keep.bytes_max);
+        for member in &self.members {
+            let through = surplus.get(&member.log.partition()).copied().unwrap_or_default();
+            self.let_go(member, through).await;
+        }
+    }
+
+    /// Lets go what of a group's log nobody needs any more, and in any case what is
+    /// surplus and durable.
+    async fn let_go(&self, member: &Member, surplus: LogIndex) {
+        if !lock(&member.keeping).holds() {
+            return;
+        }
+        let view = GroupView::of(member);
+        let others = || view.voters.union(&view.learners).filter(|node| **node != self.node);
+        let others = match view.leader {
+            _ if others().next().is_none() => Others::None,
+            Some(leader) if leader == self.node => {
+                let have = |node| view.matched.get(node).copied().unwrap_or_default();
+                Others::Have(others().map(have).min().unwrap_or_default())
+            }
+            _ => {
+                let there = self.presence.there();
+                if others().all(|node| there.contains(node)) { Others::There } else { Others::Away }
+            }
+        };
+        let (age_max, now) = (self.keep.age_max, self.keep.since.elapsed());
+        let released = lock(&member.keeping).release(others, surplus, age_max, now);
+        if let Some(through) = released {
+            release(member, through).await;
+        }
+    }
+
     /// Tells every node that has a part in any group what this node leads.
     fn say_what_it_leads(&self) {
         let Some(carrier) = &self.carrier else { return };
@@ -297,6 +363,10 @@ impl Service {
             tokio::spawn(async move { drop(said.await) });
         }
     }
+}
+
+fn lock(keeping: &Mutex<Keeping>) -> MutexGuard<'_, Keeping> {
+    keeping.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer_of(
@@ -340,6 +410,9 @@ async fn answer_of(
         Request::StoreEnd { id, vote, last, members_at, members } => {
             member.incoming.end(member, (from, id), vote, last, (members_at, &members)).await
         }
+        Request::StoreChunks { id } => {
+            Ok(Reply::StoreChunks(member.incoming.chunks(from, id).await))
+        }
         Request::Stand { term, last } => {
             let last = (term, last.into());
             if presence.has_resigned() {
@@ -380,14 +453,11 @@ fn refusal(error: &ClientWriteError<Group>) -> ProposalError {
     ProposalError::NotLeader { leader }
 }
 
-/// The log up to a checkpoint is not needed here any more.
-async fn release(member: &Member, through: LogPosition) {
-    if through.index == LogIndex(0) {
-        return;
-    }
+/// The log up to here is not needed any more.
+async fn release(member: &Member, through: LogIndex) {
     // A group that has stopped needs nothing.
     let trigger = member.raft.trigger();
     if trigger.snapshot().await.is_ok() {
-        let _ = trigger.purge_log(raft_index(through.index)).await;
+        let _ = trigger.purge_log(raft_index(through)).await;
     }
 }

@@ -85,6 +85,10 @@ pub(crate) enum Request {
         members_at: WirePosition,
         members: WireBytes,
     },
+    /// How many chunks of a store were taken. Since version 2.
+    StoreChunks {
+        id: u64,
+    },
 }
 
 /// Bytes: an entry as the journal encodes it, rows, members.
@@ -114,6 +118,8 @@ pub(crate) enum Reply {
     StoreTaken,
     /// The store is in place, or was not needed any more.
     StoreInPlace(WireVote),
+    /// So many chunks were taken; none of a store that isn't known.
+    StoreChunks(u64),
 }
 
 mod bytes {
@@ -298,7 +304,7 @@ mod tests {
             entries: vec![WireBytes(vec![9, 8])],
             committed: at(1, 3),
         };
-        let cases: [(Message, &[u8]); 7] = [
+        let cases: [(Message, &[u8]); 8] = [
             (Message::To(300, append), &[0, 172, 2, 0, 172, 2, 2, 1, 1, 4, 1, 2, 9, 8, 1, 3]),
             (
                 Message::To(1, Request::Vote { vote, last: at(1, 4), transfer: true }),
@@ -327,13 +333,14 @@ mod tests {
                 ),
                 &[0, 1, 5, 5, 172, 2, 2, 1, 1, 4, 1, 1, 1, 7],
             ),
+            (Message::To(1, Request::StoreChunks { id: 300 }), &[0, 1, 6, 172, 2]),
         ];
         for (message, bytes) in cases {
             assert_eq!(encode(&message), bytes, "{message:?}");
             let read: Message = decode(bytes).expect("a message");
             assert_eq!(format!("{read:?}"), format!("{message:?}"));
         }
-        let replies: [(Reply, &[u8]); 11] = [
+        let replies: [(Reply, &[u8]); 12] = [
             (Reply::Appended, &[0]),
             (Reply::AppendedTo(at(1, 4)), &[1, 1, 4]),
             (Reply::Conflict, &[2]),
@@ -345,6 +352,7 @@ mod tests {
             (Reply::Failed("no".into()), &[8, 2, b'n', b'o']),
             (Reply::StoreTaken, &[9]),
             (Reply::StoreInPlace(vote), &[10, 172, 2, 2, 1]),
+            (Reply::StoreChunks(300), &[11, 172, 2]),
         ];
         for (reply, bytes) in replies {
             assert_eq!(encode(&reply), bytes, "{reply:?}");

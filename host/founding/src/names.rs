@@ -78,8 +78,9 @@ impl Names {
         let source = self.0.clone();
         let asker = tokio::task::spawn_blocking(move || Asker::open(&source)).await;
         let asker = asker.unwrap_or_else(|error| Asker::without_servers(error.to_string()));
-        let asked = stream::iter(seeds).map(async |seed| {
-            let found = tokio::time::timeout(SEED_TIMEOUT, asker.seed(seed)).await;
+        let asker = &asker;
+        let asked = stream::iter(seeds.to_vec()).map(|seed| async move {
+            let found = tokio::time::timeout(SEED_TIMEOUT, asker.seed(&seed)).await;
             (seed, found.unwrap_or_else(|_| Err(format!("no answer within {SEED_TIMEOUT:?}"))))
         });
         let answers: Vec<_> = asked.buffered(AT_ONCE).collect().await;
@@ -87,7 +88,7 @@ impl Names {
         for (seed, found) in answers {
             match found {
                 Ok(found) => resolved.addresses.extend(found),
-                Err(why) => resolved.unresolved.push((seed.clone(), why)),
+                Err(why) => resolved.unresolved.push((seed, why)),
             }
         }
         resolved.left_out = resolved.addresses.len().saturating_sub(ADDRESSES_MAX);
@@ -177,7 +178,7 @@ impl Asker {
             return Err("its records name no target".into());
         }
         let found = stream::iter(targets)
-            .map(async |(target, port)| (self.host(&target, port).await, target))
+            .map(|(target, port)| async move { (self.host(&target, port).await, target) })
             .buffered(AT_ONCE);
         let found: Vec<_> = found.collect().await;
         let mut addresses = Vec::new();

@@ -51,6 +51,8 @@ pub struct Settings {
     pub expected: u32,
     /// Whether this node takes part in founding one; if not, it only enters one.
     pub may_found: bool,
+    /// Whether it was told where others may be found.
+    pub knows_of_others: bool,
     /// How long a majority has to be seen before it founds without the rest.
     pub grace: Duration,
 }
@@ -230,9 +232,10 @@ impl Founding {
         self.go_on();
     }
 
-    /// Whether this is the only node that there is to be.
+    /// Whether this is the only node that there is to be. One that knows of others
+    /// looks more than once: they may only be late.
     fn is_alone(&self) -> bool {
-        self.settings.expected == 1 && self.seen.len() == 1
+        self.settings.expected == 1 && !self.settings.knows_of_others
     }
 
     /// Says again what may have got lost, gives up what takes too long, and bids if

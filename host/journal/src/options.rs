@@ -26,6 +26,11 @@ pub struct JournalOptions {
     /// How much of what is applied is kept in memory for replicas that are a
     /// little behind, in bytes, for all partitions together.
     pub recent_bytes: usize,
+    /// How much log is kept for replicas that are behind, in bytes. What they lack
+    /// beyond that they get by whole stores.
+    pub log_keep_bytes: u64,
+    /// For how long, in milliseconds.
+    pub log_keep_ms: u64,
     /// A bug put in on purpose, so that tests can show that they find it.
     pub planted: Option<PlantedBug>,
 }
@@ -49,6 +54,8 @@ impl Default for JournalOptions {
             log_bytes_max: 8 << 30,
             apply_delay_ms: 100,
             recent_bytes: 32 << 20,
+            log_keep_bytes: 1 << 30,
+            log_keep_ms: 3_600_000,
             planted: None,
         }
     }

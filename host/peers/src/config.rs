@@ -13,7 +13,12 @@ use crate::{Lane, Lanes, Plain, Secure, wire::HEADER_BYTES};
 /// The oldest protocol version that this program speaks.
 pub const PROTOCOL_MIN: u16 = 1;
 /// The newest protocol version that this program speaks.
-pub const PROTOCOL_MAX: u16 = 1;
+///
+/// | version | what came with it |
+/// |---|---|
+/// | 1 | all that there was at first |
+/// | 2 | a receiver of a store tells how many chunks it has taken |
+pub const PROTOCOL_MAX: u16 = 2;
 
 /// The protocol versions that a node speaks. Two nodes agree on the highest
 /// that both do. A program speaks its own version and that of the release

@@ -1,225 +1,224 @@
 //! How a node comes to be in a cluster: the one that it was in before, one that
-//! it finds, or one that it founds with others that are in none either.
+//! it finds, or one that is founded with others that are in none either.
 //!
 //! Whoever finds a cluster at one of the addresses that it was given enters that.
-//! If nobody there is in one, and a majority of the nodes that are expected
-//! answers, the one among them with the lowest id founds it, after it has seen
-//! the same for a while. So exactly one cluster forms, as long as a majority
-//! sees itself; a node on its own never founds one unless it is the only one that
-//! is expected.
+//! Otherwise the nodes agree on who founds one; how is in `stead-founding`, and this
+//! is the shell around it: it looks who is there, carries the words, keeps promises
+//! before they are told.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
+    path::PathBuf,
+    time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
-use stead_gossip::Gossip;
-use stead_model::{ClusterId, NodeId};
+use stead_founding::{
+    ADDRESSES_MAX, Effect, Founding, Input, Letter, Names, Resolved, Seed, Settings, Waits,
+};
+use stead_gossip::{Gossip, Heard, Notice, Numbered};
+use stead_model::NodeId;
+
+use super::charter::{self, Charter};
 
 /// How long between two looks.
 const PERIOD: Duration = Duration::from_millis(250);
-/// How often the same must have been seen before a cluster is founded.
-const STEADY: u32 = 3;
-/// The most addresses that are asked in one look.
-const ASKED_MAX: usize = 64;
+/// For how long it is held to be true what names stand for.
+const NAMES_HOLD: Duration = Duration::from_secs(1);
 /// How often it is said that the node still waits.
-const SAY_EVERY: u32 = 40;
+const SAY_EVERY: Duration = Duration::from_secs(10);
+/// The most nodes without a cluster whose addresses are kept.
+const KNOWN_MAX: usize = 4 * ADDRESSES_MAX;
 
-const FILE: &str = "cluster.json";
-
-/// What a node knows of its cluster from before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Charter {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// Whether this node founds it and may not have begun all groups.
-    pub founding: bool,
-}
-
-/// Why there is no charter.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {reason}")]
-pub struct CharterError {
-    path: PathBuf,
-    reason: String,
-}
-
-impl Charter {
-    /// What was kept; `None` if the node was in no cluster yet.
-    ///
-    /// # Errors
-    /// If it can't be read.
-    pub fn load(directory: &Path) -> Result<Option<Self>, CharterError> {
-        let path = directory.join(FILE);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CharterError { path, reason: error.to_string() }),
-        };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| CharterError { path, reason: error.to_string() })
-    }
-
-    /// Keeps it, durably, in place of what was there.
-    ///
-    /// # Errors
-    /// If it can't be written.
-    pub fn keep(self, directory: &Path) -> Result<(), CharterError> {
-        let (path, unfinished) = (directory.join(FILE), directory.join(format!("{FILE}.new")));
-        let bytes = serde_json::to_vec(&self).expect("it is made of plain values");
-        let written = (|| {
-            use std::io::Write;
-            let mut file = std::fs::File::create(&unfinished)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&unfinished, &path)?;
-            std::fs::File::open(directory)?.sync_all()
-        })();
-        written.map_err(|error: std::io::Error| CharterError { path, reason: error.to_string() })
-    }
+/// What a node needs to find its cluster.
+pub struct Boot {
+    pub gossip: Gossip,
+    pub names: Names,
+    pub seeds: Vec<Seed>,
+    pub settings: Settings,
+    /// Where it keeps what it promises.
+    pub directory: PathBuf,
 }
 
 /// What one look at the addresses showed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Look {
-    clusters: BTreeSet<ClusterId>,
-    /// Those that are in none, this node among them.
-    without: BTreeSet<NodeId>,
+    /// Those in a cluster, and this node itself, are not among them.
+    without: BTreeMap<NodeId, SocketAddr>,
+    clusters: BTreeSet<stead_model::ClusterId>,
 }
 
-/// What to do after a look.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Enter(ClusterId),
-    Found,
-    Wait,
-}
-
-impl Look {
-    /// `steady`: how often the same was seen, this time included.
-    fn verdict(&self, node: NodeId, expected: usize, steady: u32) -> Verdict {
-        if let Some(cluster) = self.clusters.first() {
-            return Verdict::Enter(*cluster);
-        }
-        let enough = self.without.len() > expected / 2;
-        let is_first = self.without.first() == Some(&node);
-        if enough && is_first && steady >= STEADY { Verdict::Found } else { Verdict::Wait }
-    }
-}
-
-/// Finds the cluster, or founds it. Takes as long as it takes.
-pub async fn find(gossip: &Gossip, node: NodeId, seeds: &[String], expected: usize) -> Charter {
-    let mut before = Look::default();
-    let (mut steady, mut looks) = (0_u32, 0_u32);
-    loop {
-        let look = look(gossip, node, seeds).await;
-        steady = if look == before { steady.saturating_add(1) } else { 1 };
-        // Without an address there is nobody to be seen.
-        let sure = if seeds.is_empty() { STEADY } else { steady };
-        match look.verdict(node, expected, sure) {
-            Verdict::Enter(cluster) => {
-                if look.clusters.len() > 1 {
-                    tracing::warn!(
-                        clusters = look.clusters.len(),
-                        "nodes of several clusters answer at the addresses that were given"
-                    );
+impl Boot {
+    /// Finds the cluster, or founds it. Takes as long as it takes.
+    ///
+    /// # Errors
+    /// If promises can't be kept.
+    pub async fn find(self) -> Result<Charter, String> {
+        let directory = self.directory.clone();
+        let kept = tokio::task::spawn_blocking(move || charter::load_promises(&directory)).await;
+        let kept = kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let mut founding = Founding::new(self.settings, kept, rand::random());
+        let began = Instant::now();
+        let (_, mut notices) = self.gossip.subscribe();
+        let mut addresses = BTreeMap::new();
+        let mut resolved: Option<(Instant, Resolved)> = None;
+        let mut said = Instant::now();
+        loop {
+            {
+                let looks = self.look(&mut resolved);
+                tokio::pin!(looks);
+                loop {
+                    let (input, looked) = tokio::select! {
+                        look = &mut looks => {
+                            let without = look.without.keys().copied().collect();
+                            addresses = look.without;
+                            (Input::Looked { clusters: look.clusters, without }, true)
+                        }
+                        heard = notices.next() => match heard {
+                            Some(heard) => match letter(heard) {
+                                Some((from, letter)) => {
+                                    if addresses.len() < KNOWN_MAX {
+                                        addresses.insert(letter.from, from);
+                                    }
+                                    (Input::Heard(letter), false)
+                                }
+                                None => continue,
+                            },
+                            None => return Err("gossip has stopped".into()),
+                        },
+                    };
+                    for effect in founding.handle(input, began.elapsed()) {
+                        if let Some(charter) = self.carry_out(effect, &addresses).await? {
+                            return Ok(charter);
+                        }
+                    }
+                    if looked {
+                        break;
+                    }
                 }
-                return Charter { cluster, founding: false };
             }
-            Verdict::Found => {
-                return Charter { cluster: ClusterId(rand::random()), founding: true };
+            if said.elapsed() >= SAY_EVERY {
+                said = Instant::now();
+                self.tell(founding.waits(), resolved.as_ref());
             }
-            Verdict::Wait => {}
         }
-        looks = looks.wrapping_add(1);
-        if looks % SAY_EVERY == 1 {
-            tracing::info!(
-                answered = look.without.len(),
-                expected,
-                "waiting for other nodes to form a cluster with"
+    }
+
+    async fn carry_out(
+        &self,
+        effect: Effect,
+        addresses: &BTreeMap<NodeId, SocketAddr>,
+    ) -> Result<Option<Charter>, String> {
+        match effect {
+            Effect::Keep(kept) => {
+                let directory = self.directory.clone();
+                let keep = move || charter::keep_promises(&kept, &directory);
+                let kept = tokio::task::spawn_blocking(keep).await;
+                kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            }
+            Effect::Say(letter) => {
+                if let Some(to) = addresses.get(&letter.to)
+                    && let Err(error) = self.gossip.say(*to, letter.encode())
+                {
+                    // As good as lost on the way: it is said again.
+                    tracing::debug!(%error, "a word about founding a cluster was not sent");
+                }
+            }
+            Effect::Enter(cluster) => return Ok(Some(Charter { cluster, founding: false })),
+            Effect::Found(cluster) => return Ok(Some(Charter { cluster, founding: true })),
+        }
+        Ok(None)
+    }
+
+    /// Asks all addresses who is there, after a pause if it was done before.
+    async fn look(&self, resolved: &mut Option<(Instant, Resolved)>) -> Look {
+        if resolved.is_some() {
+            tokio::time::sleep(PERIOD).await;
+        }
+        if resolved.as_ref().is_none_or(|(at, _)| at.elapsed() >= NAMES_HOLD) {
+            *resolved = Some((Instant::now(), self.names.resolve(&self.seeds).await));
+        }
+        let addresses = resolved.iter().flat_map(|(_, resolved)| resolved.addresses.iter());
+        let asked = addresses.copied().map(|address| async move {
+            let answer = self.gossip.ask(address).await;
+            (address, answer)
+        });
+        let answers = futures::future::join_all(asked).await;
+        let mut look = Look { without: BTreeMap::new(), clusters: BTreeSet::new() };
+        for (address, answer) in answers {
+            let Ok(found) = answer else { continue };
+            match found.cluster {
+                Some(cluster) => drop(look.clusters.insert(cluster)),
+                None => drop(look.without.insert(found.identity.node, address)),
+            }
+        }
+        if look.clusters.len() > 1 {
+            tracing::warn!(
+                clusters = look.clusters.len(),
+                "nodes of several clusters answer at the addresses that were given"
             );
         }
-        before = look;
-        tokio::time::sleep(PERIOD).await;
+        look.without.remove(&self.settings.node);
+        look
     }
-}
 
-async fn look(gossip: &Gossip, node: NodeId, seeds: &[String]) -> Look {
-    let mut addresses = resolve(seeds).await;
-    addresses.truncate(ASKED_MAX);
-    let asked = addresses.into_iter().map(|address| gossip.ask(address));
-    let mut look = Look { without: BTreeSet::from([node]), ..Look::default() };
-    // Two at one address is the same node asked twice.
-    let mut found = BTreeMap::new();
-    for answer in futures::future::join_all(asked).await.into_iter().flatten() {
-        found.insert(answer.identity.node, answer.cluster);
-    }
-    for (other, cluster) in found {
-        match cluster {
-            Some(cluster) => drop(look.clusters.insert(cluster)),
-            None => drop(look.without.insert(other)),
+    /// Says why there is no cluster yet.
+    fn tell(&self, waits: Waits, resolved: Option<&(Instant, Resolved)>) {
+        let expected = self.settings.expected;
+        if let Some((_, resolved)) = resolved {
+            for (seed, why) in &resolved.unresolved {
+                tracing::info!(%seed, %why, "a name in cluster.seeds stands for nothing yet");
+            }
+            if resolved.left_out > 0 {
+                tracing::warn!(
+                    left_out = resolved.left_out,
+                    "cluster.seeds stand for more than {ADDRESSES_MAX} addresses"
+                );
+            }
+        }
+        match waits {
+            Waits::ToEnter => tracing::info!(
+                "waiting for a cluster to enter: by cluster.bootstrap=join none is founded"
+            ),
+            Waits::ForMajority(answer) => {
+                tracing::info!(answer, expected, "waiting for other nodes to form a cluster with")
+            }
+            Waits::ForTheRest(answer, waited) => tracing::info!(
+                answer,
+                expected,
+                waited_s = waited.as_secs(),
+                grace_s = self.settings.grace.as_secs(),
+                "waiting for the other nodes that are expected; after cluster.bootstrap-grace a \
+                 majority forms a cluster without them"
+            ),
+            Waits::ForOneSize(node, theirs) => tracing::warn!(
+                node = %node.short(),
+                expected,
+                theirs,
+                "nodes were given different cluster.expected-nodes and form no cluster: give all \
+                 the same"
+            ),
+            Waits::ForFounder(node) => tracing::warn!(
+                %node,
+                "a node that may have founded the cluster isn't there; if its disk is lost, stop \
+                 these nodes, empty their data directories, which hold nothing yet, and start anew"
+            ),
+            Waits::ForAgreement => tracing::info!("the nodes agree on who founds the cluster"),
         }
     }
-    look
 }
 
-/// The addresses that names stand for now. A name that stands for none is left
-/// out, and said.
-pub async fn resolve(seeds: &[String]) -> Vec<SocketAddr> {
-    let mut addresses = BTreeSet::new();
-    for seed in seeds {
-        match tokio::net::lookup_host(seed.as_str()).await {
-            Ok(found) => addresses.extend(found),
-            Err(error) => tracing::debug!(%seed, %error, "a name can't be resolved"),
+fn letter(heard: Heard) -> Option<(SocketAddr, Letter)> {
+    match heard {
+        Heard::Notice(Numbered { notice: Notice::Word { from, body }, .. }) => {
+            Letter::decode(&body).map(|letter| (from, letter))
         }
-    }
-    addresses.into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn without(nodes: &[u128]) -> Look {
-        let without = nodes.iter().copied().map(NodeId).collect();
-        Look { without, ..Look::default() }
-    }
-
-    #[test]
-    fn the_lowest_of_a_majority_founds_once_it_is_sure() {
-        let look = without(&[2, 5]);
-        assert_eq!(look.verdict(NodeId(2), 3, STEADY), Verdict::Found);
-        assert_eq!(look.verdict(NodeId(2), 3, STEADY - 1), Verdict::Wait);
-        assert_eq!(look.verdict(NodeId(5), 3, STEADY), Verdict::Wait);
-        assert_eq!(without(&[2]).verdict(NodeId(2), 3, 99), Verdict::Wait);
-        assert_eq!(without(&[2, 3]).verdict(NodeId(2), 4, 99), Verdict::Wait);
-        assert_eq!(without(&[2]).verdict(NodeId(2), 1, 1), Verdict::Wait);
-        assert_eq!(without(&[2]).verdict(NodeId(2), 1, STEADY), Verdict::Found);
-    }
-
-    #[test]
-    fn a_cluster_that_is_there_is_entered() {
-        let mut look = without(&[1, 2, 3]);
-        look.clusters.insert(ClusterId(9));
-        assert_eq!(look.verdict(NodeId(1), 3, 99), Verdict::Enter(ClusterId(9)));
-    }
-
-    #[test]
-    fn a_charter_is_kept() {
-        let directory = tempfile::tempdir().expect("a directory");
-        assert_eq!(Charter::load(directory.path()).expect("read"), None);
-        for founding in [true, false] {
-            let charter = Charter { cluster: ClusterId(7), founding };
-            charter.keep(directory.path()).expect("kept");
-            assert_eq!(Charter::load(directory.path()).expect("read"), Some(charter));
-        }
-        std::fs::write(directory.path().join(FILE), b"{").expect("written");
-        let error = Charter::load(directory.path()).expect_err("it is garbled");
-        assert!(error.to_string().contains(FILE), "{error}");
+        // What is missed is said again.
+        Heard::Notice(_) | Heard::Missed(_) => None,
     }
 }
+
+const _: () = assert!(ADDRESSES_MAX <= stead_gossip::NAMED_MAX, "all can be asked at once");
+const _: () = assert!(
+    stead_founding::WORD_BYTES_MAX <= stead_gossip::WORD_BYTES_MAX,
+    "gossip carries every word"
+);

@@ -1,7 +1,8 @@
 //! Consensus's messages over the transport between nodes.
 
 use std::{
-    sync::{Arc, OnceLock},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,13 +13,29 @@ use stead_peers::Peers;
 
 /// Carries consensus's messages, once there is a transport. Clones share it.
 #[derive(Clone, Default)]
-pub struct Link(Arc<OnceLock<Arc<Peers>>>);
+pub struct Link(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    peers: OnceLock<Arc<Peers>>,
+    /// The version of the protocol that was last agreed on with each node.
+    versions: Mutex<BTreeMap<NodeId, u16>>,
+}
 
 impl Link {
     /// From now on there is a transport.
     pub fn begin(&self, peers: Arc<Peers>) {
         // It is set once, when the node has a cluster.
-        let _ = self.0.set(peers);
+        let _ = self.0.peers.set(peers);
+    }
+
+    /// This version of the protocol was agreed on with a node.
+    pub fn agreed(&self, node: NodeId, version: u16) {
+        self.versions().insert(node, version);
+    }
+
+    fn versions(&self) -> MutexGuard<'_, BTreeMap<NodeId, u16>> {
+        self.0.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -30,7 +47,7 @@ impl Carrier for Link {
         message: Vec<u8>,
         patience: Duration,
     ) -> BoxFuture<'static, Result<Vec<u8>, CarrierError>> {
-        let Some(peers) = self.0.get() else {
+        let Some(peers) = self.0.peers.get() else {
             let why = "this node has no cluster yet".into();
             let error = CarrierError::Unreachable { node: to, why };
             return Box::pin(std::future::ready(Err(error)));
@@ -50,5 +67,9 @@ impl Carrier for Link {
                 }
             })
         })
+    }
+
+    fn version(&self, to: NodeId) -> u16 {
+        self.versions().get(&to).copied().unwrap_or(0)
     }
 }

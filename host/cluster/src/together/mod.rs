@@ -5,6 +5,7 @@
 //! [`ClusterOptions`] is its node, alone.
 
 mod boot;
+mod charter;
 mod desk;
 mod following;
 mod gone;
@@ -30,11 +31,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_consensus::{Consensus, Formation};
+use stead_consensus::{Consensus, Formation, TransferLimits};
+use stead_founding::{Names, Seed};
 use stead_gossip::{Config as GossipConfig, Gossip, Identity, Options, ProtocolRange, Zone};
 use stead_journal::JournalError;
 use stead_model::{ClusterId, NodeId, PartitionCount, SequenceNumber};
-use stead_peers::{LaneLimits, Lanes, PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig};
+use stead_peers::{LaneLimits, Lanes, PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig, Protocol};
 use stead_placement::Settings;
 use tokio::{
     runtime::{Handle, Runtime},
@@ -42,7 +44,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::{boot::Charter, desk::Desk, gone::Gone, ledger::Ledger, link::Link};
+use self::{boot::Boot, charter::Charter, desk::Desk, gone::Gone, ledger::Ledger, link::Link};
 use crate::{Node, NodeOptions, NodeThreads, OpenError, clock};
 
 /// How long leaders are waited for to take over when this node stops.
@@ -56,15 +58,32 @@ pub struct ClusterOptions {
     pub peers: TcpListener,
     /// The addresses by which others reach these two, and callers the node.
     pub advertised: Advertised,
-    /// Where other nodes may be found: the addresses of their gossip, by number or
-    /// name. A name may stand for many.
-    pub seeds: Vec<String>,
+    /// Where other nodes may be found: at the addresses of their gossip.
+    pub seeds: Vec<Seed>,
     /// How many nodes are to be there when the cluster is formed.
-    pub expected: usize,
+    pub expected: u32,
+    /// Whether the node founds a cluster with others where it finds none; if not, it
+    /// waits for one.
+    pub may_found: bool,
+    /// How long a majority of those that are expected waits for the rest, before it
+    /// founds a cluster without them.
+    pub founding_grace: Duration,
     /// The zone that the node fails with; empty for none.
     pub zone: String,
     /// What is wanted of placement.
     pub placement: Settings,
+    /// How stores are sent to other nodes.
+    pub transfers: TransferLimits,
+    /// The newest version of the protocol between nodes that it speaks, if that isn't
+    /// this program's newest: for tests of upgrades.
+    pub protocol_max: Option<u16>,
+}
+
+impl ClusterOptions {
+    fn protocol(&self) -> Protocol {
+        let max = self.protocol_max.unwrap_or(PROTOCOL_MAX).clamp(PROTOCOL_MIN, PROTOCOL_MAX);
+        Protocol { min: PROTOCOL_MIN, max }
+    }
 }
 
 /// The addresses by which a node is reached.
@@ -209,8 +228,9 @@ fn start_gossip(
     node: NodeId,
     epoch: u64,
 ) -> Result<Gossip, String> {
+    let protocol = options.protocol();
     let protocols =
-        ProtocolRange::new(PROTOCOL_MIN, PROTOCOL_MAX).map_err(|error| error.to_string())?;
+        ProtocolRange::new(protocol.min, protocol.max).map_err(|error| error.to_string())?;
     let identity = Identity {
         epoch,
         node,
@@ -248,7 +268,20 @@ impl Cluster {
         let charter = match charter {
             Some(charter) => charter,
             None => {
-                let found = boot::find(&gossip, self.id(), &options.seeds, options.expected).await;
+                let boot = Boot {
+                    gossip: gossip.clone(),
+                    names: Names::system(),
+                    seeds: options.seeds.clone(),
+                    settings: stead_founding::Settings {
+                        node: self.id(),
+                        expected: options.expected,
+                        may_found: options.may_found,
+                        knows_of_others: !options.seeds.is_empty(),
+                        grace: options.founding_grace,
+                    },
+                    directory: directory.clone(),
+                };
+                let found = boot.find().await?;
                 if !found.founding {
                     self.has_nothing_of_its_own().await?;
                 }
@@ -261,16 +294,21 @@ impl Cluster {
         };
         let cluster = charter.cluster;
         tracing::info!(%cluster, founded = charter.founding, "this node is part of a cluster");
-        let config = PeersConfig { lanes, ..PeersConfig::new(self.id(), epoch, cluster) };
+        let config = PeersConfig {
+            lanes,
+            protocol: options.protocol(),
+            ..PeersConfig::new(self.id(), epoch, cluster)
+        };
         let (peers, events) = Peers::start(config, options.peers, desk, &transport)
             .map_err(|error| error.to_string())?;
         let peers = Arc::new(peers);
         link.begin(Arc::clone(&peers));
+        self.consensus().limit_transfers(options.transfers);
         let Some(together) = &self.0.together else { return Ok(()) };
         // Each is set once, here.
         let _ = together.peers.set(Arc::clone(&peers));
         let _ = together.cluster.set(cluster);
-        self.run(&Handle::current(), watching::watch(self.clone(), peers, events));
+        self.run(&Handle::current(), watching::watch(self.clone(), peers, link, events));
         self.run(&Handle::current(), keep_joining(gossip, options.seeds));
         if charter.founding {
             self.found().await?;
@@ -428,11 +466,11 @@ impl Cluster {
 
 /// Names where others may be found, again and again: names come to stand for other
 /// addresses.
-async fn keep_joining(gossip: Gossip, seeds: Vec<String>) {
+async fn keep_joining(gossip: Gossip, seeds: Vec<Seed>) {
+    let names = Names::system();
     loop {
-        let mut addresses = boot::resolve(&seeds).await;
-        addresses.truncate(stead_gossip::NAMED_MAX);
-        if gossip.join(addresses).is_err() && !gossip.is_running() {
+        let addresses = names.resolve(&seeds).await.addresses;
+        if gossip.join(addresses.into_iter().collect()).is_err() && !gossip.is_running() {
             return;
         }
         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -11,7 +11,7 @@ use stead_gossip::{Health, Heard, Notice, Numbered, Snapshot};
 use stead_model::NodeId;
 use stead_peers::{LossKind, PeerEvent, PeerEvents, Peers};
 
-use super::Cluster;
+use super::{Cluster, link::Link};
 
 /// How often everything is looked at again, whatever was heard.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ struct Known {
 }
 
 /// Passes on what is heard, for as long as the node runs.
-pub(super) async fn watch(cluster: Cluster, peers: Arc<Peers>, mut events: PeerEvents) {
+pub(super) async fn watch(cluster: Cluster, peers: Arc<Peers>, link: Link, mut events: PeerEvents) {
     let gossip = cluster.gossip();
     let (snapshot, mut notices) = gossip.subscribe();
     let mut known = Known::default();
@@ -46,6 +46,9 @@ pub(super) async fn watch(cluster: Cluster, peers: Arc<Peers>, mut events: PeerE
             }
             event = events.next() => {
                 let Some(event) = event else { return };
+                if let PeerEvent::Met { node, protocol, .. } = &event {
+                    link.agreed(*node, *protocol);
+                }
                 known.of_transport(&cluster, &event);
             }
             _ = look.tick() => known.look(&cluster, &peers, &gossip.members()),

@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, AtomicU64, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
 use futures::future::BoxFuture;
 use stead_consensus::{
     Batch, Carrier, CarrierError, Consensus, ConsensusEvents, Formation, Lane, Proposal,
-    ProposalError,
+    ProposalError, RESUMES_FROM, TransferTotals,
 };
 use stead_journal::{
     JournalOptions,
@@ -28,7 +32,7 @@ pub(crate) fn partitions() -> impl Iterator<Item = PartitionId> {
     (0..PARTITIONS).map(PartitionId)
 }
 
-fn options() -> JournalOptions {
+pub(crate) fn options() -> JournalOptions {
     JournalOptions {
         partitions: PartitionCount::new(PARTITIONS).expect("a count"),
         segment_bytes: 64 << 10,
@@ -44,6 +48,13 @@ fn options() -> JournalOptions {
 pub(crate) struct Net {
     nodes: Mutex<BTreeMap<NodeId, Consensus>>,
     cut: Mutex<BTreeSet<(NodeId, NodeId)>>,
+    /// The version of the protocol that all speak.
+    pub(crate) version: AtomicU16,
+    /// How many messages on the lane of stores pass before one is lost, again and
+    /// again; 0 for no end.
+    pub(crate) bulk_passes: AtomicU64,
+    bulk: AtomicU64,
+    pub(crate) bulk_lost: AtomicU64,
 }
 
 struct Link {
@@ -51,7 +62,25 @@ struct Link {
     net: Arc<Net>,
 }
 
+/// When a connection breaks: before a message arrives, or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Breaks {
+    Before,
+    After,
+}
+
 impl Net {
+    /// Whether the connection for stores breaks with this message.
+    fn breaks_bulk(&self) -> Option<Breaks> {
+        let passes = self.bulk_passes.load(Ordering::Relaxed);
+        let nth = self.bulk.fetch_add(1, Ordering::Relaxed);
+        if passes == 0 || nth % (passes + 1) != passes {
+            return None;
+        }
+        let lost = self.bulk_lost.fetch_add(1, Ordering::Relaxed);
+        Some(if lost % 2 == 0 { Breaks::After } else { Breaks::Before })
+    }
+
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         self.cut.lock().expect("unpoisoned").contains(&(from, to))
     }
@@ -61,10 +90,16 @@ impl Carrier for Link {
     fn carry(
         &self,
         to: NodeId,
-        _lane: Lane,
+        lane: Lane,
         message: Vec<u8>,
         patience: Duration,
     ) -> BoxFuture<'static, Result<Vec<u8>, CarrierError>> {
+        let breaks = if lane == Lane::Bulk { self.net.breaks_bulk() } else { None };
+        if breaks == Some(Breaks::Before) {
+            let why = "the connection broke".into();
+            let error = CarrierError::Lost { node: to, why };
+            return Box::pin(std::future::ready(Err(error)));
+        }
         let target = self.net.nodes.lock().expect("unpoisoned").get(&to).cloned();
         let served = match target {
             Some(target) if !self.net.is_cut(self.from, to) => {
@@ -80,8 +115,15 @@ impl Carrier for Link {
             let lost = |why: &str| CarrierError::Lost { node: to, why: why.into() };
             let answer = tokio::time::timeout(patience, served).await;
             let answer = answer.map_err(|_| lost("late"))?.map_err(|e| lost(&e.to_string()))?;
+            if breaks == Some(Breaks::After) {
+                return Err(lost("the connection broke"));
+            }
             if net.is_cut(to, from) { Err(lost("cut")) } else { Ok(answer) }
         })
+    }
+
+    fn version(&self, _to: NodeId) -> u16 {
+        self.net.version.load(Ordering::Relaxed)
     }
 }
 
@@ -106,6 +148,7 @@ pub(crate) struct House {
     pub(crate) ears: BTreeMap<NodeId, Arc<Ears>>,
     /// Every outcome that was committed, by partition.
     pub(crate) committed: BTreeMap<PartitionId, u64>,
+    options: JournalOptions,
 }
 
 impl House {
@@ -116,16 +159,24 @@ impl House {
 
     /// Nodes of which some, the first, hold all groups.
     pub(crate) fn of(nodes: usize, holders: usize) -> Self {
+        Self::with(options(), nodes, holders)
+    }
+
+    /// The same, with journals that are kept so.
+    pub(crate) fn with(options: JournalOptions, nodes: usize, holders: usize) -> Self {
         // `RUST_LOG=info` tells what the nodes do.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
             .try_init();
+        let net = Arc::new(Net::default());
+        net.version.store(RESUMES_FROM, Ordering::Relaxed);
         let mut house = Self {
-            net: Arc::default(),
+            net,
             disks: BTreeMap::new(),
             ears: BTreeMap::new(),
             committed: BTreeMap::new(),
+            options,
         };
         let nodes: Vec<NodeId> = (0..nodes).map(|_| house.start(SimDisk::new())).collect();
         let first = house.node(nodes[0]);
@@ -156,11 +207,19 @@ impl House {
                     }
                 }
             }
+
+            fn version(&self, to: NodeId) -> u16 {
+                self.0.lock().expect("unpoisoned").as_ref().map_or(0, |link| link.version(to))
+            }
         }
         let ears = Arc::new(Ears::default());
         let formation = Formation::Together(Arc::new(Late(Arc::clone(&link))));
-        let opened =
-            Consensus::open(Arc::new(disk.clone()), options(), formation, Arc::clone(&ears) as _);
+        let opened = Consensus::open(
+            Arc::new(disk.clone()),
+            self.options.clone(),
+            formation,
+            Arc::clone(&ears) as _,
+        );
         let (consensus, _) = opened.expect("it opens");
         let node = consensus.node();
         *link.lock().expect("unpoisoned") = Some(Link { from: node, net: Arc::clone(&self.net) });
@@ -208,6 +267,18 @@ impl House {
 
     pub(crate) fn heal(&self) {
         self.net.cut.lock().expect("unpoisoned").clear();
+    }
+
+    /// What all nodes have sent of stores.
+    pub(crate) fn transfers(&self) -> TransferTotals {
+        let totals = self.nodes().into_iter().map(|node| self.node(node).transfer_totals());
+        totals.fold(TransferTotals::default(), |all, one| TransferTotals {
+            begun: all.begun + one.begun,
+            finished: all.finished + one.finished,
+            chunks: all.chunks + one.chunks,
+            resumed: all.resumed + one.resumed,
+            bytes: all.bytes + one.bytes,
+        })
     }
 
     /// Who leads a partition, in the highest term, once somebody does.

@@ -6,6 +6,7 @@
 mod common;
 mod house;
 mod members;
+mod stores;
 
 use std::{
     collections::BTreeSet,

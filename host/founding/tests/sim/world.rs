@@ -133,8 +133,13 @@ impl World {
         assert!(!node.runs, "it runs");
         node.runs = true;
         node.life += 1;
-        let settings =
-            Settings { node: id, expected: node.expected, may_found: node.may_found, grace };
+        let settings = Settings {
+            node: id,
+            expected: node.expected,
+            may_found: node.may_found,
+            knows_of_others: true,
+            grace,
+        };
         let kept = if forgets { Kept::default() } else { node.disk.kept };
         let free = node.disk.charter.is_none();
         node.founding = free.then(|| Founding::new(settings, kept, seed));

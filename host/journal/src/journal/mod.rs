@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use stead_model::{NodeId, PartitionId};
+use stead_model::{LogIndex, NodeId, PartitionId};
 
 pub use self::partition_log::{LogState, PartitionLog};
 use self::{
@@ -50,6 +50,7 @@ struct Inner {
     stores: Arc<[Arc<Store>]>,
     events: Arc<dyn JournalEvents>,
     identity: Identity,
+    segment_bytes: u64,
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
     hands: Hands,
@@ -160,6 +161,7 @@ impl Journal {
             stores,
             events,
             identity,
+            segment_bytes: options.segment_bytes,
             disk,
             space,
             hands,
@@ -264,6 +266,13 @@ impl Journal {
         let inner = &self.0;
         let (disk, space) = (Arc::clone(&inner.disk), Arc::clone(&inner.space));
         Receiving::begin(disk, partition, inner.identity.clone(), space)
+    }
+
+    /// What has to go of every partition's log, for the log to have no more than about
+    /// so many bytes.
+    fn surplus(&self, bytes_max: u64) -> BTreeMap<PartitionId, LogIndex> {
+        let segments = bytes_max / self.0.segment_bytes.max(1);
+        self.0.log.held_back_by(usize::try_from(segments).unwrap_or(usize::MAX))
     }
 
     /// How it fares.

@@ -1,6 +1,6 @@
 //! One partition's part of the log, as consensus sees it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use stead_model::{Entry, LogIndex, LogPosition, PartitionId, Term};
 
@@ -134,6 +134,13 @@ impl PartitionLog {
     /// has made them durable.
     pub fn release(&self, through: LogPosition) {
         self.journal.0.log.release(self.partition, through);
+    }
+
+    /// What has to go of every partition's log, for the node's log to have no more than
+    /// about so many bytes.
+    #[must_use]
+    pub fn surplus(&self, bytes_max: u64) -> BTreeMap<PartitionId, LogIndex> {
+        self.journal.surplus(bytes_max)
     }
 
     /// Puts a store that was received in the place of the partition's own, and has

@@ -84,6 +84,12 @@ impl StoreExport {
         self.members.as_ref()
     }
 
+    /// About how many bytes it has: those of the store's file, which may have more.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.store.file_bytes()
+    }
+
     /// Its nth chunk, from 0, of about so many bytes; `None` after the last. To be
     /// asked for in order; the last one may be asked for again. May read from the
     /// disk.

@@ -405,6 +405,11 @@ impl Store {
         lock(&self.writer).members.clone()
     }
 
+    /// How many bytes its file has; 0 if that can't be told now.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.disk.open(&self.path).and_then(|file| file.len()).unwrap_or(0)
+    }
+
     /// How many bytes were applied since the last checkpoint.
     pub(crate) fn bytes_since_checkpoint(&self) -> u64 {
         lock(&self.writer).bytes_since

@@ -4,8 +4,8 @@ use std::{io::Write, net::TcpStream, sync::Arc, time::Duration};
 
 use stead_model::{ClusterId, NodeId};
 use stead_peers::{
-    Lane, LossKind, LossReason, PeersConfig, Protocol, Refusal, RefusalReason, Secure, Securing,
-    Wire,
+    Lane, LossKind, LossReason, PROTOCOL_MAX, PROTOCOL_MIN, PeersConfig, Protocol, Refusal,
+    RefusalReason, Secure, Securing, Wire,
 };
 
 use crate::support::{CLUSTER, Node, config, echo, listener, number, start, until};
@@ -48,7 +48,8 @@ async fn nodes_without_a_common_version_say_which_they_speak() {
     }
 }
 
-/// Node by node from version 1 to 2: at every step all talk to all.
+/// Node by node from version 1 to 2, and on to a release that has given up 1: at every
+/// step all talk to all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_is_upgraded_node_by_node() {
     async fn agreed(from: &mut Node, to: &Node) -> u16 {
@@ -62,8 +63,10 @@ async fn a_cluster_is_upgraded_node_by_node() {
             }
         }
     }
-    let (old, new) = ((1, 1), (1, 2));
-    for (a, b, expected) in [(old, old, 1), (new, old, 1), (old, new, 1), (new, new, 2)] {
+    let (old, new, next) = ((1, 1), (PROTOCOL_MIN, PROTOCOL_MAX), (2, 3));
+    for (a, b, expected) in
+        [(old, old, 1), (new, old, 1), (old, new, 1), (new, new, 2), (new, next, 2), (next, new, 2)]
+    {
         let mut a = start(speaking(1, a.0, a.1), echo);
         let mut b = start(speaking(2, b.0, b.1), echo);
         assert_eq!(agreed(&mut a, &b).await, expected);

@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use stead_cluster::Seed;
+
 use super::{ByteSize, span};
 
 /// What a setting's value has to look like in `stead.toml`.
@@ -164,6 +166,50 @@ impl Kind for String {
 
     fn show(&self) -> String {
         self.clone()
+    }
+}
+
+/// Where other nodes may be found.
+#[derive(Debug, Clone, PartialEq, PartialOrd)]
+pub struct Seeds(pub Vec<Seed>);
+
+impl Kind for Seeds {
+    const FORM: Form = Form::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Seed::list(text).map(Self).map_err(|error| error.to_string())
+    }
+
+    fn show(&self) -> String {
+        self.0.iter().map(Seed::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// What a node does that finds no cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub enum Bootstrap {
+    /// Founds one together with others.
+    Found,
+    /// Waits for one to enter.
+    Join,
+}
+
+impl Kind for Bootstrap {
+    const FORM: Form = Form::Text;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "found" => Ok(Self::Found),
+            "join" => Ok(Self::Join),
+            _ => Err(format!("{text:?} is neither found nor join")),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Found => "found".into(),
+            Self::Join => "join".into(),
+        }
     }
 }
 

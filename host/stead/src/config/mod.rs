@@ -21,7 +21,7 @@ pub mod span;
 use std::path::PathBuf;
 
 pub use example::example;
-pub use kind::{Form, Kind, LogFilter, LogFormat};
+pub use kind::{Bootstrap, Form, Kind, LogFilter, LogFormat};
 pub use node::NodeConfig;
 pub use sections::{ClientSection, LogSection};
 pub use settings::{Setting, Settings};

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::{
     ByteSize,
     entry::section,
-    kind::{LogFilter, LogFormat},
+    kind::{Bootstrap, LogFilter, LogFormat, Seeds},
 };
 use crate::client::NodeUrl;
 
@@ -81,17 +81,30 @@ section! {
         /// The address by which others know the node, if that isn't `listen`; needed where
         /// it listens on all addresses.
         advertise: String = "";
-        /// Where other nodes may be found: addresses or names with a port, with commas
-        /// between them. A name may stand for many.
-        seeds: String = "";
-        /// How many nodes are to form the cluster; a majority of them must see each other.
+        /// Where other nodes may be found, with commas between: addresses or names with a
+        /// port, as in `10.0.0.1:8082` or `stead-peers:8082` (all its A and AAAA records),
+        /// or services, as in `srv:_gossip._udp.stead-peers` (the targets and ports of its
+        /// SRV records). A name that stands for nothing yet is waited for.
+        seeds: Seeds = "";
+        /// What a node does that is in no cluster and finds none: `found` one together with
+        /// others, or `join`, wait for one. Once the cluster is there, `join` is right.
+        bootstrap: Bootstrap = "found";
+        /// How many nodes are to found the cluster together, the same on all of them and no
+        /// fewer than are started then.
         expected_nodes: u32 = "1", 1 => 1000;
+        /// How long a majority of these waits for the rest, before it founds the cluster
+        /// without them.
+        bootstrap_grace: Duration = "5m", Duration::ZERO => DAY;
         /// How many replicas each partition has: 1, 3 or 5.
         replicas: u8 = "3", 1 => 5;
         /// The zone that the node fails with, if there are several.
         zone: String = "";
         /// How long a node may be gone before its replicas are made again elsewhere.
         grace: Duration = "10s", Duration::from_millis(100) => DAY;
+        /// The most bytes a second at which the node sends whole partitions to others.
+        transfer_rate: ByteSize = "128MiB", ByteSize::kib(64) => ByteSize::gib(64);
+        /// The most partitions that it sends at once; further ones wait.
+        transfers_max: u32 = "4", 1 => 256;
     }
 }
 
@@ -176,6 +189,11 @@ section! {
         checkpoint_age: Duration = "30s", SECOND => 3600 * SECOND;
         /// How much log may gather behind a partition's store before it is written anew.
         checkpoint_size: ByteSize = "32MiB", ByteSize::kib(64) => ByteSize::gib(4);
+        /// How much log is kept for replicas that are behind, so that a node that was away
+        /// needs no whole partitions; all that others may need is read again at a start.
+        log_keep_size: ByteSize = "1GiB", ByteSize(0) => ByteSize::gib(4);
+        /// For how long it is kept.
+        log_keep_age: Duration = "1h", Duration::ZERO => 30 * DAY;
         /// Whether every stored record's checksum is verified at start. Slow on large journals.
         verify_on_start: bool = "false";
     }

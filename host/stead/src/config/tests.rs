@@ -108,6 +108,14 @@ fn errors_name_the_line_and_the_nearest_key() {
             "F:2: requests.body-size-max: \"parsec\" is no unit of size; there are B, KiB, MiB, GiB, TiB, kB, MB, GB and TB",
         ),
         (
+            "[cluster]\nseeds = \"stead-peers:8082, 10.0.0.1\"\n",
+            "F:2: cluster.seeds: \"10.0.0.1\" has no port: write one, as in 10.0.0.1:8082 or [fd00::1]:8082",
+        ),
+        (
+            "[cluster]\nbootstrap = \"create\"\n",
+            "F:2: cluster.bootstrap: \"create\" is neither found nor join",
+        ),
+        (
             "[log]\nformat = \"xml\"\n",
             "F:2: log.format: \"xml\" is no log format; there are text and json",
         ),

@@ -9,15 +9,19 @@ use std::{
 
 use stead_cluster::{
     Advertised, ClusterOptions, Compiler, EngineConfig, JournalOptions, LoadLimits, NodeOptions,
-    PlacementSettings, RealDisk, Replicas, SandboxOptions,
+    PlacementSettings, RealDisk, Replicas, SandboxOptions, TransferLimits,
 };
 use stead_ingress::{AdminOptions, BodyLimits, ConnectionLimits, IngressOptions};
 
 use crate::{
     commands::COMPILE_WORKER,
-    config::{ByteSize, NodeConfig, span},
+    config::{Bootstrap, ByteSize, NodeConfig, span},
     failure::Failure,
 };
+
+/// The newest version of the protocol between nodes that a node speaks: set by tests
+/// that upgrade a cluster node by node, and no setting.
+const PROTOCOL_MAX: &str = "TEST_STEAD_PROTOCOL_MAX";
 
 /// What the entity endpoints allow.
 pub fn ingress(config: &NodeConfig, open_files_max: u64) -> IngressOptions {
@@ -94,8 +98,10 @@ pub fn cluster(
         gossip,
         peers,
         advertised: Advertised { gossip: advertised, peer: advertised, ingress },
-        seeds: names(&section.seeds),
-        expected: count(section.expected_nodes),
+        seeds: section.seeds.0.clone(),
+        expected: section.expected_nodes,
+        may_found: section.bootstrap == Bootstrap::Found,
+        founding_grace: section.bootstrap_grace,
         zone: section.zone.clone(),
         placement: PlacementSettings {
             replicas,
@@ -103,6 +109,11 @@ pub fn cluster(
             grace_ms: span::as_ms(section.grace),
             ..PlacementSettings::default()
         },
+        transfers: TransferLimits {
+            bytes_per_second: section.transfer_rate.0,
+            at_once: count(section.transfers_max),
+        },
+        protocol_max: std::env::var(PROTOCOL_MAX).ok().and_then(|max| max.parse().ok()),
     }))
 }
 
@@ -118,11 +129,6 @@ fn advertised(config: &NodeConfig, listen: SocketAddr) -> Result<SocketAddr, Fai
     })
 }
 
-fn names(list: &str) -> Vec<String> {
-    let names = list.split([',', ' ']).map(str::trim).filter(|name| !name.is_empty());
-    names.map(str::to_owned).collect()
-}
-
 fn journal(config: &NodeConfig) -> JournalOptions {
     JournalOptions {
         partitions: config.partitions(),
@@ -131,6 +137,8 @@ fn journal(config: &NodeConfig) -> JournalOptions {
         checkpoint_bytes: config.journal.checkpoint_size.0,
         cache_bytes: config.memory.store_caches.as_usize(),
         verify: config.journal.verify_on_start,
+        log_keep_bytes: config.journal.log_keep_size.0,
+        log_keep_ms: span::as_ms(config.journal.log_keep_age),
         ..JournalOptions::default()
     }
 }
