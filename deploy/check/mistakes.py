@@ -50,6 +50,7 @@ MISTAKES = [
     ("ConfigMap", "stead", change("data", "STEAD_CLUSTER_SEEDS", to="stead:8082"), "not the headless Service"),
     ("ConfigMap", "stead", change("data", "STEAD_CLUSTER_ENABLED", to="false"), "don't form a cluster"),
     ("ConfigMap", "stead", change("data", "STEAD_CLUSTER_EXPECTED_NODES", to="1"), "number of replicas"),
+    ("ConfigMap", "stead", change("data", "STEAD_CLUSTER_BOOTSTRAP", to="join"), "nobody would found"),
     (None, "stead", change(*CONTAINER, "env", 0, to={"name": "STEAD_LOG_FILTER", "value": "info"}), "own address"),
     (None, "stead", change(*CONTAINER, "livenessProbe", to=None), "'livenessProbe' is missing"),
     (None, "stead", change(*CONTAINER, "livenessProbe", "httpGet", "path", to="/readyz"), "livenessProbe asks"),

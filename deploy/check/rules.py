@@ -88,6 +88,8 @@ def nodes_find_each_other(variant):
         yield "the nodes don't form a cluster"
     if int(environment["STEAD_CLUSTER_EXPECTED_NODES"]) != variant.workload["spec"]["replicas"]:
         yield "STEAD_CLUSTER_EXPECTED_NODES is not the number of replicas"
+    if environment["STEAD_CLUSTER_BOOTSTRAP"] != "found":
+        yield "nobody would found the cluster"
 
 
 def probes_mean_what_they_say(variant):
