@@ -4,6 +4,7 @@
 //! `STEAD_CLUSTER_ROUNDS` sets how many faults are injected, and how many rolling
 //! restarts there are: one of each kind, and one, in CI; more for a soak.
 
+mod bootstrap;
 mod clients;
 mod faults;
 mod forming;
