@@ -2,12 +2,19 @@
 //! API shows and changes. Plain types; [`Service`] is the whole of it, so that
 //! the ingress can be tested against something simpler than a node.
 
-use std::{borrow::Cow, future::Future, ops::RangeInclusive, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    ops::RangeInclusive,
+    sync::Arc,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 use stead_model::{
-    Address, ComponentHash, Description, EntityId, EntityType, Manifest, Rejection, RequestId,
-    SequenceNumber, TimestampMs, TypeVersion,
+    Address, ComponentHash, Description, EntityId, EntityType, Manifest, NodeId, Rejection,
+    RequestId, SequenceNumber, TimestampMs, TypeVersion,
 };
 
 /// A command on its way to an entity.
@@ -266,6 +273,10 @@ pub struct EntityStatus {
     pub waiting: u64,
     /// How many events its last activation replayed.
     pub last_replay_events: Option<u64>,
+    /// How long that took, in microseconds.
+    pub last_replay_us: Option<u64>,
+    /// The linear memory of the instance that it is in, which others may share.
+    pub instance_memory_bytes: Option<u64>,
     /// Whether it has an instance of its own after a fault.
     pub quarantined: bool,
     /// Why it can't be brought back, if it can't.
@@ -341,6 +352,41 @@ pub struct ClusterStatus {
     pub leaderless: u64,
     /// Partitions whose members are changing.
     pub moving: u64,
+    /// Partitions the majority of whose votes is on nodes that are gone: they take
+    /// nothing and answer nothing until some of those are back.
+    pub lost: Vec<LostMajority>,
+    /// Replicas on their way.
+    pub moves: Vec<ReplicaMove>,
+}
+
+/// A partition the majority of whose votes is on nodes that are gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LostMajority {
+    /// The partition.
+    pub partition: u16,
+    /// The nodes that are missing.
+    pub missing: Vec<String>,
+    /// How many of them must be back.
+    pub needed: u64,
+    /// Since when, as far as the asked node noticed.
+    pub since: TimestampMs,
+}
+
+/// A replica on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReplicaMove {
+    /// The partition.
+    pub partition: u16,
+    /// The node that it goes to.
+    pub to: String,
+    /// How many entries it lacks; none if its leader doesn't know yet.
+    pub lacks: Option<u64>,
+    /// The last entry of the partition's log.
+    pub of: u64,
+    /// Why it goes there, if that is known.
+    pub reason: Option<String>,
 }
 
 /// Whether a node is there.
@@ -365,6 +411,12 @@ pub struct ClusterNode {
     pub health: ClusterNodeHealth,
     /// Whether it is the node that was asked.
     pub asked: bool,
+    /// Whether it is to be emptied.
+    pub draining: bool,
+    /// Whether it was given up: it is refused if it comes back with its data.
+    pub given_up: bool,
+    /// Since when it is gone, if it is, as far as the asked node noticed.
+    pub gone_since: Option<TimestampMs>,
     /// Where it reaches other nodes; none if only partitions know of it.
     pub address: Option<String>,
     /// Where callers reach it.
@@ -377,6 +429,9 @@ pub struct ClusterNode {
     pub votes: u64,
     /// How many partitions it has a replica of that has no vote yet.
     pub learns: u64,
+    /// How many replicas and votes would go with it. Every node follows the cluster's
+    /// own partition; of that only a vote counts.
+    pub holds: u64,
 }
 
 /// A partition of a cluster.
@@ -398,7 +453,119 @@ pub struct ClusterPartition {
     /// Whether its members are changing.
     pub is_changing: bool,
     /// How many entries the replicas lack that lack some, as the leader knows.
-    pub behind: std::collections::BTreeMap<String, u64>,
+    pub behind: BTreeMap<String, u64>,
+    /// What placement wants of it, as the node that places says; none if nobody does.
+    pub placement: Option<PlacementView>,
+}
+
+/// What placement wants of a partition, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PlacementView {
+    /// The node that should lead it, if that is decided.
+    pub leader: Option<String>,
+    /// The nodes that its replicas should be on.
+    pub nodes: Vec<String>,
+    /// Why its replicas change, if they do.
+    pub reason: Option<String>,
+    /// What is being done, or waited for; none if it is as it should be.
+    pub doing: Option<String>,
+}
+
+/// Why the cluster was not changed as was asked. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum OperateError {
+    /// There is no such node.
+    #[error("{0}")]
+    UnknownNode(String),
+    /// It would do harm, or makes no sense.
+    #[error("{0}")]
+    Refused(String),
+    /// Not now: it may be asked again.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+/// What comes of it that a node is to be emptied, or is not any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DrainAnswer {
+    /// The node, 32 hexadecimal digits.
+    pub node: String,
+    /// Whether it is to be emptied now.
+    pub draining: bool,
+    /// How many nodes are there that stay.
+    pub nodes_staying: u64,
+    /// What will not be as it should, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Which nodes are lost for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RecoverRequest {
+    /// They.
+    pub lost: BTreeSet<NodeId>,
+    /// Whether to go on without what they have. If not, it is only told what would
+    /// come of it.
+    #[serde(default)]
+    pub accept_data_loss: bool,
+}
+
+/// What comes of giving nodes up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecoverAnswer {
+    /// Whether it was done. If not, this is what would be.
+    pub done: bool,
+    /// How many partitions have their majority, and aren't touched.
+    pub sound: u64,
+    /// Partitions that go on with what is left.
+    pub recovered: Vec<RecoveredPartition>,
+    /// Partitions that have no majority now, and aren't touched, as nodes that weren't
+    /// named may bring it back.
+    pub waiting: Vec<WaitingPartition>,
+}
+
+/// A partition that goes on with what is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecoveredPartition {
+    /// The partition.
+    pub partition: u16,
+    /// Whether it is the cluster's own, which keeps what is deployed.
+    pub is_the_clusters_own: bool,
+    /// The node whose replica is the newest that is left; none if nothing is left, and
+    /// it begins anew, empty.
+    pub with: Option<String>,
+    /// The last entry of its log.
+    pub last: u64,
+    /// How far the partition is committed, as far as those know that are there.
+    pub committed: u64,
+    /// The members, and what they were known to have.
+    pub others: Vec<LeftOf>,
+}
+
+/// What a member of a partition was known to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LeftOf {
+    /// The node.
+    pub node: String,
+    /// Whether it is there.
+    pub is_there: bool,
+    /// The last entry of its log, as far as it is known.
+    pub last: Option<u64>,
+}
+
+/// A partition that has no majority now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct WaitingPartition {
+    /// The partition.
+    pub partition: u16,
+    /// The nodes that may bring it back.
+    pub waits_for: Vec<String>,
 }
 
 /// The house as those above see it. Every method is cheap to call and answers
@@ -504,5 +671,48 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// How the cluster fares that the node is part of; nothing of one that is alone.
     fn cluster(&self) -> impl Future<Output = ClusterStatus> + Send {
         std::future::ready(ClusterStatus::default())
+    }
+
+    /// Has a node emptied: its leaderships and then its replicas go to others. It is
+    /// refused if too few nodes would stay for the replicas that are wanted, unless
+    /// `force`.
+    fn drain(
+        &self,
+        node: NodeId,
+        force: bool,
+    ) -> impl Future<Output = Result<DrainAnswer, OperateError>> + Send {
+        let _ = (node, force);
+        std::future::ready(Err(OperateError::alone()))
+    }
+
+    /// Has a node stay that was to be emptied.
+    fn stay(&self, node: NodeId) -> impl Future<Output = Result<DrainAnswer, OperateError>> + Send {
+        let _ = node;
+        std::future::ready(Err(OperateError::alone()))
+    }
+
+    /// Gives nodes up that are lost for good, and has the partitions go on that lost
+    /// their majority with them; or tells what would come of it.
+    fn recover(
+        &self,
+        request: RecoverRequest,
+    ) -> impl Future<Output = Result<RecoverAnswer, OperateError>> + Send {
+        let _ = request;
+        std::future::ready(Err(OperateError::alone()))
+    }
+
+    /// Cuts the node off from these nodes and no others, if it was started for such
+    /// trials.
+    fn cut_off(&self, nodes: BTreeSet<NodeId>) -> Result<(), OperateError> {
+        let _ = nodes;
+        Err(OperateError::alone())
+    }
+}
+
+impl OperateError {
+    /// A node that is alone has nobody to do it with.
+    #[must_use]
+    pub fn alone() -> Self {
+        Self::Refused("this node is alone, or in no cluster yet".into())
     }
 }

@@ -1,5 +1,7 @@
 //! The engine's port to guests, with the sandbox behind it.
 
+use std::{sync::LazyLock, time::Instant};
+
 use stead_model::{Address, EntityType, Event, Outcome, Rejection};
 use stead_partition::ports::{GuestFault, Guests};
 use stead_sandbox::{Entity, Instance, LoadedComponent, SandboxFault};
@@ -97,5 +99,10 @@ impl Guests for SandboxGuests {
 
     fn memory_bytes(&self, instance: &Instance) -> usize {
         instance.memory_bytes()
+    }
+
+    fn clock_us(&self) -> u64 {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        u64::try_from(BEGAN.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }

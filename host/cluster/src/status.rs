@@ -92,6 +92,8 @@ pub fn entity(
         snapshot_sequence: snapshot,
         waiting: inspection.waiting as u64,
         last_replay_events: inspection.last_replay_events,
+        last_replay_us: inspection.last_replay_us,
+        instance_memory_bytes: inspection.instance_memory_bytes,
         quarantined: inspection.quarantined,
         unreadable: inspection.unreadable,
     }

@@ -1,7 +1,7 @@
 //! From what the house says to what a caller is told.
 
 use http::StatusCode;
-use stead_cluster::api::{CallError, DeployError};
+use stead_cluster::api::{CallError, DeployError, OperateError};
 use stead_model::Rejection;
 
 use crate::{json, problem::Problem};
@@ -124,5 +124,20 @@ pub fn of_deploy(error: DeployError, known_types: &[String]) -> Problem {
         }
         DeployError::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
             .retry_after_ms(RETRY_AFTER_MS),
+    }
+}
+
+/// Why the cluster was not changed.
+#[must_use]
+pub fn of_operation(error: OperateError) -> Problem {
+    match error {
+        OperateError::UnknownNode(text) => {
+            Problem::new(StatusCode::NOT_FOUND, "unknown-node", text)
+        }
+        OperateError::Refused(text) => Problem::new(StatusCode::CONFLICT, "refused", text),
+        OperateError::NotNow(text) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                .retry_after_ms(RETRY_AFTER_MS)
+        }
     }
 }

@@ -19,8 +19,12 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run a node
+    /// Run a node, or empty one
     Node(commands::node::Args),
+    /// Run a cluster of several nodes on this machine
+    Up(commands::up::Args),
+    /// Break a cluster that `stead up` runs, to see how it heals
+    Chaos(commands::chaos::Args),
     /// Print every setting with its value and where it came from
     Config(commands::config::Args),
     /// Build, deploy and redeploy a project on a throwaway node
@@ -51,7 +55,7 @@ pub enum Verb {
     Why(commands::why::Args),
     /// Show how the node fares
     Status(commands::status::Args),
-    /// Show how the cluster fares
+    /// Show how the cluster fares, and act on it
     Cluster(commands::cluster::Args),
     /// Show where the partitions are
     Partitions(commands::partitions::Args),

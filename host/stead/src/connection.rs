@@ -5,19 +5,22 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
-    client::Client,
-    config::{self, ClientSection, Inputs, Override},
+    client::{Client, NodeUrl},
+    config::{self, ClientSection, Inputs, Kind as _, Override},
     failure::Failure,
+    local,
     output::Screen,
 };
 
 /// Where the node is, and for whom the result is.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConnectionFlags {
-    /// The node's admin address [env: STEAD_ADMIN] [default: http://127.0.0.1:8081]
+    /// The node's admin address [env: STEAD_ADMIN] [default: a node of `stead up`, or
+    /// http://127.0.0.1:8081]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub admin: Option<String>,
-    /// The node's ingress address [env: STEAD_INGRESS] [default: http://127.0.0.1:8080]
+    /// The node's ingress address [env: STEAD_INGRESS] [default: a node of `stead up`, or
+    /// http://127.0.0.1:8080]
     #[arg(long, value_name = "URL", help_heading = "Connection")]
     pub ingress: Option<String>,
     /// How long an answer may take [default: 30s]
@@ -60,7 +63,19 @@ impl ConnectionFlags {
             .collect();
         let inputs = Inputs::of_process(self.config.clone(), overrides);
         let loaded = config::load(&inputs).map_err(|wrong| configuration_failure(&wrong))?;
-        let settings = ClientSection::from_settings(&loaded.settings);
+        let mut settings = ClientSection::from_settings(&loaded.settings);
+        let nobody_said = |field| loaded.settings.is_default("client", field);
+        // Where nobody says otherwise, it is the cluster that `stead up` runs here.
+        if nobody_said("admin")
+            && nobody_said("ingress")
+            && let Some(node) = local::discovered()
+        {
+            let url = |address: std::net::SocketAddr| {
+                NodeUrl::parse(&address.to_string()).map_err(Failure::failed)
+            };
+            settings.admin = url(node.admin)?;
+            settings.ingress = url(node.ingress)?;
+        }
         Ok(Connection {
             screen: Screen::of_process(self.json),
             admin: Client::new(settings.admin.clone(), settings.timeout, "--admin or STEAD_ADMIN"),

@@ -3,7 +3,8 @@
 //! `cli.rs` names the verbs, `commands/` has one file for each. `config/` is
 //! what a node runs by and where it came from, `client/` the way to a node,
 //! `project/` what is done with an entity's sources, `load/` the load
-//! generator, `output/` what people and programs see.
+//! generator, `local/` a cluster on this machine, `output/` what people and
+//! programs see.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -14,6 +15,7 @@ mod config;
 mod connection;
 mod failure;
 mod load;
+mod local;
 mod node;
 mod output;
 mod project;
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
 fn run(verb: Verb) -> Result<(), Failure> {
     match verb {
         Verb::Node(args) => commands::node::run(&args),
+        Verb::Up(args) => wait(commands::up::run(&args)),
+        Verb::Chaos(args) => wait(commands::chaos::run(&args)),
         Verb::Config(args) => commands::config::run(&args),
         Verb::Dev(args) => commands::dev::run(&args),
         Verb::New(args) => commands::new::run(&args),
@@ -88,7 +92,10 @@ fn wait(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> 
 /// Whether errors are to be JSON too.
 fn wants_json(verb: &Verb) -> bool {
     match verb {
-        Verb::Node(_) | Verb::Dev(_) | Verb::Completions(_) => false,
+        Verb::Dev(_) | Verb::Completions(_) => false,
+        Verb::Node(args) => args.wants_json(),
+        Verb::Up(args) => args.json,
+        Verb::Chaos(args) => args.wants_json(),
         Verb::Config(args) => args.json,
         Verb::New(args) => args.json,
         Verb::Deploy(args) => args.connection.json,

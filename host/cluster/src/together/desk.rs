@@ -7,12 +7,13 @@ use std::{
 
 use bytes::Bytes;
 use stead_consensus::{Consensus, MembersChange};
-use stead_model::PartitionId;
+use stead_model::{PartitionId, Term};
 use stead_peers::{Lane, PeerInfo, Reply, Service as PeerService};
 use tokio::runtime::Handle;
 
 use super::{
     Cluster, Inner,
+    apart::Apart,
     wire::{self, Ask, Group, Groups, Step, Told},
 };
 use crate::{
@@ -30,12 +31,14 @@ pub struct Desk {
     consensus: Consensus,
     /// Where what they ask is worked on.
     runtime: Handle,
+    cut: Apart,
+    given_up: Apart,
     cluster: OnceLock<Weak<Inner>>,
 }
 
 impl Desk {
-    pub fn new(consensus: Consensus, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { consensus, runtime, cluster: OnceLock::new() })
+    pub fn new(consensus: Consensus, runtime: Handle, cut: Apart, given_up: Apart) -> Arc<Self> {
+        Arc::new(Self { consensus, runtime, cut, given_up, cluster: OnceLock::new() })
     }
 
     /// From now on there is somebody to work.
@@ -47,6 +50,10 @@ impl Desk {
 
 impl PeerService for Desk {
     fn serve(&self, from: &PeerInfo, lane: Lane, payload: Bytes, reply: Reply) {
+        let given_up = self.given_up.has(from.node);
+        if self.cut.has(from.node) || given_up && lane != Lane::Requests {
+            return;
+        }
         if lane != Lane::Requests {
             // Taken here, in the order of the connection.
             let answer = self.consensus.serve(from.node, payload);
@@ -62,6 +69,8 @@ impl PeerService for Desk {
         let (cluster, node) = (Cluster(inner), from.node);
         self.runtime.spawn(async move {
             let told = match wire::decode::<Ask>(&payload) {
+                Ok(Ask::Welcome) => Told::Welcome(!given_up),
+                Ok(_) if given_up => Told::Unknown("the asking node was given up".into()),
                 Ok(ask) => cluster.answer(node, ask).await,
                 Err(why) => {
                     tracing::warn!(from = %node.short(), %why, "a question was refused");
@@ -138,6 +147,24 @@ impl Cluster {
             Ask::Groups => Told::Groups(self.groups().await),
             Ask::Step(step) => Told::Step(self.step(step).await),
             Ask::Follow { through } => Told::Followed(self.followed(through).await.is_ok()),
+            Ask::Drain { node, force } => Told::Drained(self.drain_here(node, force).await),
+            Ask::Stay { node } => Told::Drained(self.stay_here(node).await),
+            Ask::Welcome => Told::Welcome(true),
+            Ask::Plan => Told::Plan(self.plan_here()),
+            Ask::KeepAway { nodes } => {
+                self.keep_away_from(nodes);
+                Told::KeepsAway
+            }
+            Ask::GiveUp { nodes } => Told::GivenUp(self.give_up_here(nodes).await),
+            Ask::GoOnAlone { partition, lost, above } => {
+                let partition = PartitionId(partition);
+                let done = self.consensus().go_on_alone(partition, lost, Term(above)).await;
+                Told::GoesOn(done.map(drop).map_err(|error| error.to_string()))
+            }
+            Ask::BeginAnew { partition } => {
+                let begun = self.consensus().begin(PartitionId(partition), [self.id()]).await;
+                Told::GoesOn(begun.map_err(|error| error.to_string()))
+            }
         }
     }
 
@@ -169,13 +196,16 @@ impl Cluster {
                 term: view.term.get(),
                 leads,
                 voters: view.voters.into_iter().collect(),
+                deciding: view.deciding.into_iter().map(|of| of.into_iter().collect()).collect(),
                 learners: view.learners.into_iter().collect(),
                 is_changing: view.is_changing,
                 last: view.last.index.get(),
+                last_term: view.last.term.get(),
+                committed: view.committed.get(),
                 matched: view.matched.into_iter().map(|(n, index)| (n, index.get())).collect(),
             });
         }
-        Groups { draining: self.is_draining(), groups }
+        Groups { draining: self.roll().draining.contains(&self.id()), groups }
     }
 
     /// Carries out a step of placement on a group that this node leads.

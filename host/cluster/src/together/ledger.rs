@@ -1,6 +1,7 @@
-//! What the cluster agrees on: which types are deployed.
+//! What the cluster agrees on: which types are deployed, and what is decided about
+//! its nodes.
 //!
-//! The facts are events of one address in the system partition: kept, replicated
+//! The facts are events of two addresses in the system partition: kept, replicated
 //! and replayed as those of entities are, by the same journal. Every node has a
 //! replica of that partition, with or without a vote, and follows what it says.
 //! A change is planned and proposed where the partition is led, one at a time.
@@ -8,12 +9,14 @@
 use std::sync::Arc;
 
 use stead_consensus::{Batch, Consensus, Proposal};
+use stead_journal::StoredEvent;
 use stead_model::{
-    Address, EntityType, Event, Item, Lifecycle, LogIndex, OutcomeItem, PartitionId, RequestDigest,
-    RequestId, SequenceNumber, TypeVersion,
+    Address, EntityType, Event, Item, Lifecycle, LogIndex, NodeId, OutcomeItem, PartitionId,
+    RequestDigest, RequestId, SequenceNumber, TypeVersion,
 };
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
+use super::roll::Decision;
 use crate::{
     api::DeployError,
     catalog::{TypeFacts, decode_facts, encode_facts},
@@ -32,7 +35,8 @@ const REMEMBERED_MS: u64 = 60_000;
 pub struct Ledger {
     consensus: Consensus,
     system: PartitionId,
-    address: Address,
+    types: Address,
+    nodes: Address,
     /// Held while a change is planned and made.
     changing: Mutex<()>,
 }
@@ -51,8 +55,9 @@ fn storage(error: impl std::fmt::Display) -> DeployError {
 
 impl Ledger {
     pub fn new(consensus: Consensus, system: PartitionId) -> Arc<Self> {
-        let address = "cluster/facts".parse().expect("it is an address");
-        Arc::new(Self { consensus, system, address, changing: Mutex::default() })
+        let address = |text: &str| text.parse().expect("it is an address");
+        let (types, nodes) = (address("cluster/facts"), address("cluster/nodes"));
+        Arc::new(Self { consensus, system, types, nodes, changing: Mutex::default() })
     }
 
     /// Nobody else makes a change as long as this is held.
@@ -60,34 +65,59 @@ impl Ledger {
         self.changing.lock().await
     }
 
-    /// The facts after a number, in their order, and the number of the last.
-    /// Reads from the disk.
+    /// The facts about types after a number, in their order, and the number of the
+    /// last. Reads from the disk.
     ///
     /// # Errors
     /// If they can't be read or understood.
     pub fn after(&self, seen: SequenceNumber) -> Result<(Vec<Fact>, SequenceNumber), DeployError> {
+        let (events, last) = self.events(&self.types, seen)?;
+        let read = |event: &StoredEvent| {
+            let entity_type: EntityType = event.name.parse().map_err(storage)?;
+            let facts = decode_facts(&event.name, &event.body)
+                .map_err(|why| storage(format!("fact {} of the cluster: {why}", event.sequence)))?;
+            Ok(Fact { entity_type, facts })
+        };
+        Ok((events.iter().map(read).collect::<Result<_, DeployError>>()?, last))
+    }
+
+    /// The decisions about nodes after a number, in their order, and the number of
+    /// the last. Reads from the disk.
+    ///
+    /// # Errors
+    /// As [`Self::after`].
+    pub fn decisions_after(
+        &self,
+        seen: SequenceNumber,
+    ) -> Result<(Vec<(NodeId, Decision)>, SequenceNumber), DeployError> {
+        let (events, last) = self.events(&self.nodes, seen)?;
+        let read = |event: &StoredEvent| {
+            Decision::read(&event.name, &event.body).map_err(|why| {
+                storage(format!("decision {} about the cluster's nodes: {why}", event.sequence))
+            })
+        };
+        Ok((events.iter().map(read).collect::<Result<_, DeployError>>()?, last))
+    }
+
+    fn events(
+        &self,
+        address: &Address,
+        mut seen: SequenceNumber,
+    ) -> Result<(Vec<StoredEvent>, SequenceNumber), DeployError> {
         let reader = self.consensus.reader(self.system);
-        let record = reader.entity(&self.address).map_err(storage)?;
-        let last = record.map_or(SequenceNumber(0), |record| record.last_sequence);
-        let mut facts = Vec::new();
-        let mut seen = seen;
+        let last = self.last_of(address)?;
+        let mut all = Vec::new();
         while seen < last {
             let events = reader
-                .events(&self.address, seen.next(), last, READ_MAX, READ_BYTES_MAX)
+                .events(address, seen.next(), last, READ_MAX, READ_BYTES_MAX)
                 .map_err(storage)?;
-            if events.is_empty() {
-                return Err(storage(format!("fact {} of the cluster is missing", seen.next())));
-            }
-            for event in events {
-                let entity_type: EntityType = event.name.parse().map_err(storage)?;
-                let read = decode_facts(&event.name, &event.body).map_err(|why| {
-                    storage(format!("fact {} of the cluster: {why}", event.sequence))
-                })?;
-                facts.push(Fact { entity_type, facts: read });
-                seen = event.sequence;
-            }
+            let Some(through) = events.last() else {
+                return Err(storage(format!("event {} of {address} is missing", seen.next())));
+            };
+            seen = through.sequence;
+            all.extend(events);
         }
-        Ok((facts, seen))
+        Ok((all, seen))
     }
 
     /// Makes it a fact; its number. To be called where the system partition is led, with
@@ -100,22 +130,38 @@ impl Ledger {
         entity_type: &EntityType,
         facts: &TypeFacts,
     ) -> Result<SequenceNumber, DeployError> {
+        let body = encode_facts(entity_type.as_str(), facts);
+        self.record(&self.types, vec![Event { name: entity_type.as_str().into(), body }]).await
+    }
+
+    /// Makes decisions about nodes facts, all or none; as [`Self::put`].
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn decide(&self, decisions: &[(NodeId, Decision)]) -> Result<(), DeployError> {
+        let events = decisions.iter().map(|(node, decision)| decision.event(*node)).collect();
+        self.record(&self.nodes, events).await.map(drop)
+    }
+
+    async fn record(
+        &self,
+        address: &Address,
+        events: Vec<Event>,
+    ) -> Result<SequenceNumber, DeployError> {
         let not_here = || storage("this node doesn't lead the cluster's facts any more");
         let term = (*self.consensus.leads(self.system).borrow()).ok_or_else(not_here)?;
-        let last = self.last()?;
+        let last = self.last_of(address)?;
+        let made = last.plus(events.len() as u64);
         let now = clock::now();
         let request = RequestId::mint(now, rand::random());
         let item = Item::Outcome(OutcomeItem {
-            address: self.address.clone(),
+            address: address.clone(),
             version: TypeVersion(1),
             digest: RequestDigest(rand::random()),
             request,
             expires: now.plus_ms(REMEMBERED_MS),
             first_sequence: last.next(),
-            events: vec![Event {
-                name: entity_type.as_str().into(),
-                body: encode_facts(entity_type.as_str(), facts),
-            }],
+            events,
             reply: Vec::new(),
             lifecycle: Lifecycle::Continues,
             effects: Vec::new(),
@@ -129,15 +175,19 @@ impl Ledger {
         });
         let index = told.await.map_err(|_| not_here())?.map_err(storage)?;
         self.shown(index).await?;
-        Ok(last.next())
+        Ok(made)
     }
 
-    /// The number of the last fact that this node's store shows.
+    /// The number of the last fact about types that this node's store shows.
     ///
     /// # Errors
     /// If it can't be read.
     pub fn last(&self) -> Result<SequenceNumber, DeployError> {
-        let record = self.consensus.reader(self.system).entity(&self.address).map_err(storage)?;
+        self.last_of(&self.types)
+    }
+
+    fn last_of(&self, address: &Address) -> Result<SequenceNumber, DeployError> {
+        let record = self.consensus.reader(self.system).entity(address).map_err(storage)?;
         Ok(record.map_or(SequenceNumber(0), |record| record.last_sequence))
     }
 

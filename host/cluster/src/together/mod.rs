@@ -4,30 +4,34 @@
 //! A [`Cluster`] is what callers see. One that was opened without
 //! [`ClusterOptions`] is its node, alone.
 
+mod apart;
 mod boot;
 mod charter;
+mod cut;
 mod desk;
+mod draining;
 mod following;
 mod gone;
 mod lanes;
 mod ledger;
 mod link;
+mod losing;
 mod overview;
 mod placing;
+mod recovering;
+mod roll;
 mod routing;
 mod service;
 mod system_group;
 mod watching;
+mod welcome;
 mod wire;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,16 +39,19 @@ use stead_consensus::{Consensus, Formation, TransferLimits};
 use stead_founding::{Names, Seed};
 use stead_gossip::{Config as GossipConfig, Gossip, Identity, Options, ProtocolRange, Zone};
 use stead_journal::JournalError;
-use stead_model::{ClusterId, NodeId, PartitionCount, SequenceNumber};
+use stead_model::{ClusterId, NodeId, PartitionCount, PartitionId, SequenceNumber};
 use stead_peers::{LaneLimits, Lanes, PROTOCOL_MAX, PROTOCOL_MIN, Peers, PeersConfig, Protocol};
-use stead_placement::Settings;
+use stead_placement::{Plan, Settings};
 use tokio::{
     runtime::{Handle, Runtime},
     sync::watch,
     task::JoinHandle,
 };
 
-use self::{boot::Boot, charter::Charter, desk::Desk, gone::Gone, ledger::Ledger, link::Link};
+use self::{
+    apart::Apart, boot::Boot, charter::Charter, desk::Desk, gone::Gone, ledger::Ledger, link::Link,
+    roll::Roll,
+};
 use crate::{Node, NodeOptions, NodeThreads, OpenError, clock};
 
 /// How long leaders are waited for to take over when this node stops.
@@ -72,6 +79,9 @@ pub struct ClusterOptions {
     pub zone: String,
     /// What is wanted of placement.
     pub placement: Settings,
+    /// Whether the node may be cut off from others on purpose, to see what a cluster
+    /// does then.
+    pub may_be_cut_off: bool,
     /// How stores are sent to other nodes.
     pub transfers: TransferLimits,
     /// The newest version of the protocol between nodes that it speaks, if that isn't
@@ -111,12 +121,23 @@ struct Inner {
 
 struct Together {
     gossip: Gossip,
+    link: Link,
     peers: OnceLock<Arc<Peers>>,
     ledger: Arc<Ledger>,
     gone: Gone,
     /// How many replicas a partition should have.
     replicas: usize,
-    draining: AtomicBool,
+    /// What was decided about the nodes.
+    roll: watch::Sender<Roll>,
+    /// The nodes that were given up. It may know sooner than the roll.
+    given_up: Apart,
+    /// The nodes that it is cut off from, to see what comes of it.
+    cut: Apart,
+    may_be_cut_off: bool,
+    /// The last plan, if this node places.
+    plan: Mutex<Option<Arc<Plan>>>,
+    /// The partitions that were seen last to have lost their majority, and when.
+    lost: tokio::sync::Mutex<Option<(Instant, BTreeMap<PartitionId, String>)>>,
     /// How far the facts were taken over, and whether all that there were.
     followed: watch::Sender<(SequenceNumber, bool)>,
     cluster: OnceLock<ClusterId>,
@@ -163,7 +184,8 @@ impl Cluster {
         let system = |what| move |source| OpenError::System { what, source };
         let directory = options.directory.clone();
         let lanes = lanes::for_limits(&lanes::Limits::of(&options)).map_err(OpenError::Cluster)?;
-        let link = Link::default();
+        let (cut, given_up) = (Apart::default(), Apart::default());
+        let link = Link::new(cut.clone());
         let formation = Formation::Together(Arc::new(link.clone()));
         let (node, threads) = Node::open_in(options, formation)?;
         let transport = tokio::runtime::Builder::new_multi_thread()
@@ -181,14 +203,20 @@ impl Cluster {
             ledger: Ledger::new(node.consensus().clone(), count.system()),
             gone: Gone::default(),
             replicas: cluster.placement.replicas.get(),
-            draining: AtomicBool::new(false),
+            roll: watch::Sender::default(),
+            given_up: given_up.clone(),
+            cut: cut.clone(),
+            link: link.clone(),
+            may_be_cut_off: cluster.may_be_cut_off,
+            plan: Mutex::default(),
+            lost: tokio::sync::Mutex::default(),
             followed: watch::Sender::new((SequenceNumber(0), false)),
             cluster: OnceLock::new(),
             trouble: OnceLock::new(),
             tasks: Mutex::default(),
         };
         let opened = Self::of(node, count, Some(together));
-        let desk = Desk::new(opened.consensus().clone(), runtime.clone());
+        let desk = Desk::new(opened.consensus().clone(), runtime.clone(), cut, given_up);
         desk.begin(&opened);
         let entering = opened.clone().enter(
             Entering { options: cluster, directory, lanes, charter, epoch, link, desk },
@@ -265,6 +293,7 @@ impl Cluster {
     async fn try_enter(self, entering: Entering, transport: Handle) -> Result<(), String> {
         let Entering { options, directory, lanes, charter, epoch, link, desk } = entering;
         let gossip = self.gossip().clone();
+        let knew = charter.is_some();
         let charter = match charter {
             Some(charter) => charter,
             None => {
@@ -302,11 +331,15 @@ impl Cluster {
         let (peers, events) = Peers::start(config, options.peers, desk, &transport)
             .map_err(|error| error.to_string())?;
         let peers = Arc::new(peers);
-        link.begin(Arc::clone(&peers));
         self.consensus().limit_transfers(options.transfers);
         let Some(together) = &self.0.together else { return Ok(()) };
         // Each is set once, here.
         let _ = together.peers.set(Arc::clone(&peers));
+        self.read_roll(SequenceNumber(0)).await;
+        if knew {
+            self.is_welcome(&peers, &options.seeds).await?;
+        }
+        link.begin(Arc::clone(&peers));
         let _ = together.cluster.set(cluster);
         self.run(&Handle::current(), watching::watch(self.clone(), peers, link, events));
         self.run(&Handle::current(), keep_joining(gossip, options.seeds));
@@ -316,6 +349,7 @@ impl Cluster {
             let kept = tokio::task::spawn_blocking(move || begun.keep(&directory)).await;
             kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         }
+        self.run(&Handle::current(), roll::follow(self.clone()));
         self.run(&Handle::current(), following::follow(self.clone()));
         self.run(&Handle::current(), placing::place(self.clone(), options.placement));
         Ok(())
@@ -373,7 +407,7 @@ impl Cluster {
 
     /// Hands a partition over to whoever of its voters is there and has most of
     /// its log. Whether there was one.
-    async fn hand_over_to_any(&self, partition: stead_model::PartitionId) -> bool {
+    async fn hand_over_to_any(&self, partition: PartitionId) -> bool {
         let view = self.consensus().view(partition).await;
         let others = self.others();
         let heir = view
@@ -443,8 +477,9 @@ impl Cluster {
         Some(Arc::clone(&self.0.together.as_ref()?.ledger))
     }
 
-    fn is_draining(&self) -> bool {
-        self.0.together.as_ref().is_some_and(|together| together.draining.load(Ordering::Acquire))
+    /// What was decided about the nodes, as far as this node has heard.
+    fn roll(&self) -> Roll {
+        self.0.together.as_ref().map(|together| together.roll.borrow().clone()).unwrap_or_default()
     }
 
     /// The other nodes that are there.
@@ -452,7 +487,8 @@ impl Cluster {
         let Some(together) = &self.0.together else { return BTreeSet::new() };
         let members = together.gossip.members();
         let there = members.present().map(|member| member.identity.node);
-        there.filter(|node| *node != self.id() && !together.gone.is_gone(*node)).collect()
+        let apart = |node: &NodeId| together.gone.is_gone(*node) || together.given_up.has(*node);
+        there.filter(|node| *node != self.id() && !apart(node)).collect()
     }
 
     fn has_followed(&self, through: SequenceNumber, all: bool) {

@@ -5,7 +5,7 @@
 //! and goes on from there.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,15 +13,17 @@ use std::{
 use stead_gossip::Health;
 use stead_model::{NodeId, PartitionId, Term};
 use stead_placement::{
-    Change, NodeView, Observed, PartitionView, Progress, Settings, Standing, Target, plan,
+    Change, Doing, NodeView, Observed, PartitionView, Plan, Progress, Settings, Standing, Target,
+    Why, plan,
 };
 
 use super::{
     Cluster,
+    roll::{Decision, Roll},
     system_group::{self, Nodes},
     wire::{Ask, Group, Groups, Step, Told},
 };
-use crate::clock;
+use crate::{api::PlacementView, clock};
 
 /// How often it is planned.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -37,6 +39,8 @@ type UnderWay = Arc<Mutex<BTreeMap<PartitionId, Change>>>;
 struct Placer {
     target: Option<Target>,
     under_way: UnderWay,
+    /// Held while nodes that have gone are struck off the roll.
+    striking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Plans, for as long as the node runs, whenever it leads the facts.
@@ -47,10 +51,14 @@ pub(super) async fn place(cluster: Cluster, settings: Settings) {
         tokio::time::sleep(PERIOD).await;
         if cluster.consensus().leads(system).borrow().is_none() {
             placer = None;
+            cluster.has_planned(None);
             continue;
         }
-        let placer =
-            placer.get_or_insert_with(|| Placer { target: None, under_way: UnderWay::default() });
+        let placer = placer.get_or_insert_with(|| Placer {
+            target: None,
+            under_way: UnderWay::default(),
+            striking: Arc::default(),
+        });
         placer.round(&cluster, &settings).await;
     }
 }
@@ -58,7 +66,8 @@ pub(super) async fn place(cluster: Cluster, settings: Settings) {
 impl Placer {
     async fn round(&mut self, cluster: &Cluster, settings: &Settings) {
         let said = ask_all(cluster).await;
-        let nodes = nodes(cluster, &said);
+        let roll = cluster.roll();
+        let nodes = nodes(cluster, &said, &roll);
         let system = cluster.count().system();
         let mut views = BTreeMap::new();
         let groups = newest(&said);
@@ -82,14 +91,48 @@ impl Placer {
             && group.leads
             && self.under_way(system).is_none()
         {
-            let nodes = system_nodes(&nodes, settings.grace_ms);
+            let nodes = system_nodes(&nodes, &roll, settings.grace_ms);
             let replicas = settings.replicas.get();
             if let Some(step) = system_group::next_step(group, *node, &nodes, replicas) {
                 tracing::info!(?step, "placement of the cluster's own partition");
                 self.carry_out(cluster, *node, step);
             }
         }
-        self.target = Some(plan.target);
+        self.target = Some(plan.target.clone());
+        cluster.has_planned(Some(plan));
+        self.strike(cluster, &nodes, &groups, &roll);
+    }
+
+    /// Forgets that nodes were to be emptied that are gone and have nothing: if they
+    /// come back, they are like any other.
+    fn strike(
+        &self,
+        cluster: &Cluster,
+        nodes: &BTreeMap<NodeId, NodeView>,
+        groups: &BTreeMap<PartitionId, (NodeId, Group)>,
+        roll: &Roll,
+    ) {
+        let live = |node: &NodeId| nodes.get(node).is_some_and(|view| view.standing.is_live());
+        let members: BTreeSet<NodeId> = groups
+            .values()
+            .flat_map(|(_, group)| group.voters.iter().chain(&group.learners))
+            .copied()
+            .collect();
+        let gone: Vec<(NodeId, Decision)> = roll
+            .draining
+            .iter()
+            .filter(|node| !live(node) && !members.contains(node))
+            .map(|node| (*node, Decision::Stay))
+            .collect();
+        let Ok(striking) = Arc::clone(&self.striking).try_lock_owned() else { return };
+        let Some(ledger) = cluster.ledger().filter(|_| !gone.is_empty()) else { return };
+        tokio::spawn(async move {
+            let _changing = ledger.changing().await;
+            if let Err(error) = ledger.decide(&gone).await {
+                tracing::info!(%error, "nodes that are gone and empty are still on the roll");
+            }
+            drop(striking);
+        });
     }
 
     fn under_way(&self, partition: PartitionId) -> Option<Change> {
@@ -122,6 +165,28 @@ impl Placer {
             }
             under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
         });
+    }
+}
+
+impl Cluster {
+    fn has_planned(&self, plan: Option<Plan>) {
+        let mut last = self.together().plan.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = plan.map(Arc::new);
+    }
+
+    /// What placement wants of each partition, if this node places.
+    pub(super) fn plan_here(&self) -> Option<Vec<(u16, PlacementView)>> {
+        let last = self.together().plan.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(last?.whys().map(|why| (why.partition.get(), placement_view(why))).collect())
+    }
+}
+
+fn placement_view(why: &Why) -> PlacementView {
+    PlacementView {
+        leader: why.leader_wanted.map(|node| node.to_string()),
+        nodes: why.target.iter().map(NodeId::to_string).collect(),
+        reason: why.urgency.map(|urgency| urgency.to_string()),
+        doing: (why.doing != Doing::Settled).then(|| why.doing.to_string()),
     }
 }
 
@@ -169,18 +234,25 @@ pub(super) fn newest(said: &BTreeMap<NodeId, Groups>) -> BTreeMap<PartitionId, (
 }
 
 /// The nodes that gossip knows, and those that only groups know.
-fn nodes(cluster: &Cluster, said: &BTreeMap<NodeId, Groups>) -> BTreeMap<NodeId, NodeView> {
+pub(super) fn nodes(
+    cluster: &Cluster,
+    said: &BTreeMap<NodeId, Groups>,
+    roll: &Roll,
+) -> BTreeMap<NodeId, NodeView> {
     let mut nodes = BTreeMap::new();
+    let there = |node: &NodeId| match roll.draining.contains(node) {
+        true => Standing::Draining,
+        false => Standing::Present,
+    };
     let members = cluster.gossip().members();
     let gone = |node| Standing::Gone { since: cluster.gone().since(node) };
     for member in &members.members {
         let identity = &member.identity;
         let zone = Some(identity.zone.as_str()).filter(|zone| !zone.is_empty());
         let standing = match said.get(&identity.node) {
-            Some(groups) if groups.draining => Standing::Draining,
-            Some(_) => Standing::Present,
+            Some(_) => there(&identity.node),
             None if member.health != Health::Down && !cluster.gone().is_gone(identity.node) => {
-                Standing::Present
+                there(&identity.node)
             }
             None => gone(identity.node),
         };
@@ -188,23 +260,29 @@ fn nodes(cluster: &Cluster, said: &BTreeMap<NodeId, Groups>) -> BTreeMap<NodeId,
     }
     let own = &members.own;
     let zone = Some(own.zone.as_str()).filter(|zone| !zone.is_empty()).map(str::to_owned);
-    let standing = if cluster.is_draining() { Standing::Draining } else { Standing::Present };
-    nodes.insert(own.node, NodeView { standing, zone });
+    nodes.insert(own.node, NodeView { standing: there(&own.node), zone });
     for group in said.values().flat_map(|groups| &groups.groups) {
         for node in group.voters.iter().chain(&group.learners) {
             nodes.entry(*node).or_insert_with(|| NodeView { standing: gone(*node), zone: None });
         }
     }
+    for node in &roll.given_up {
+        if let Some(view) = nodes.get_mut(node) {
+            view.standing = Standing::Removed;
+        }
+    }
     nodes
 }
 
-fn system_nodes(nodes: &BTreeMap<NodeId, NodeView>, grace_ms: u64) -> Nodes {
+fn system_nodes(nodes: &BTreeMap<NodeId, NodeView>, roll: &Roll, grace_ms: u64) -> Nodes {
     let of = |wanted: fn(&Standing) -> bool| {
         let of = nodes.iter().filter(move |(_, view)| wanted(&view.standing));
         of.map(|(node, _)| *node).collect()
     };
     let now = clock::now();
     let gone = nodes.iter().filter_map(|(node, view)| match view.standing {
+        // One that was to go, and went, isn't waited for.
+        Standing::Gone { .. } if roll.draining.contains(node) => Some((*node, true)),
         Standing::Gone { since } => Some((*node, since.plus_ms(grace_ms) <= now)),
         Standing::Removed => Some((*node, true)),
         Standing::Present | Standing::Draining => None,

@@ -28,6 +28,9 @@ const WAIT_MAX: Duration = Duration::from_millis(50);
 /// still arrives.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// How long it takes until a node that this one is cut off from is given up.
+const CUT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What became of one try.
 pub enum Tried<T> {
     /// This is the answer.
@@ -91,7 +94,7 @@ impl Cluster {
                 None => unavailable(format!("partition {partition} has no leader for now")),
             };
             if Instant::now() + wait >= deadline.min(leaderless_until) {
-                return Err(unknown.unwrap_or(refused));
+                return Err(self.plainly(partition, unknown.unwrap_or(refused)).await);
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(WAIT_MAX);
@@ -108,6 +111,10 @@ impl Cluster {
         let Some(peers) = self.peers() else {
             return Err(AskFailed::NotTaken("this node has no cluster yet".into()));
         };
+        if self.together().cut.has(node) {
+            tokio::time::sleep_until(deadline.min(Instant::now() + CUT_PATIENCE).into()).await;
+            return Err(AskFailed::Unknown("this node is cut off from that one".into()));
+        }
         let answer = peers.call(node, Lane::Requests, wire::encode(ask), deadline).await;
         match answer {
             Ok(bytes) => match wire::decode(&bytes) {

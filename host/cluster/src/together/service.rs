@@ -20,8 +20,8 @@ use super::{
 use crate::{
     api::{
         CallError, ClusterStatus, CommandCall, CommandReply, ComponentInfo, DeployError,
-        DeployedType, EntityStatus, EventPage, NodeStatus, QueryCall, Service, SnapshotView,
-        VersionInfo,
+        DeployedType, DrainAnswer, EntityStatus, EventPage, NodeStatus, OperateError, QueryCall,
+        RecoverAnswer, RecoverRequest, Service, SnapshotView, VersionInfo,
     },
     calls::unavailable,
     clock,
@@ -356,6 +356,22 @@ impl Service for Cluster {
 
     async fn cluster(&self) -> ClusterStatus {
         self.overview().await
+    }
+
+    async fn drain(&self, node: NodeId, force: bool) -> Result<DrainAnswer, OperateError> {
+        self.decided(&Ask::Drain { node, force }).await
+    }
+
+    async fn stay(&self, node: NodeId) -> Result<DrainAnswer, OperateError> {
+        self.decided(&Ask::Stay { node }).await
+    }
+
+    async fn recover(&self, request: RecoverRequest) -> Result<RecoverAnswer, OperateError> {
+        self.recover_from(request).await
+    }
+
+    fn cut_off(&self, nodes: BTreeSet<NodeId>) -> Result<(), OperateError> {
+        self.cut_off_here(nodes)
     }
 
     fn status(&self) -> NodeStatus {

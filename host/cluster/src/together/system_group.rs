@@ -84,9 +84,12 @@ mod tests {
             term: 1,
             leads: true,
             voters: ids(voters),
+            deciding: vec![ids(voters)],
             learners: ids(learners),
             is_changing: false,
             last: 10,
+            last_term: 1,
+            committed: 10,
             matched: all.map(|node| (node, 10)).collect(),
         }
     }

@@ -6,7 +6,10 @@ use stead_model::{
     Address, ComponentHash, EntityId, EntityType, NodeId, RequestId, SequenceNumber, TypeVersion,
 };
 
-use crate::api::{CallError, CommandReply, DeployError, EntityStatus, EventPage, SnapshotView};
+use crate::api::{
+    CallError, CommandReply, DeployError, DrainAnswer, EntityStatus, EventPage, OperateError,
+    PlacementView, SnapshotView,
+};
 
 /// What is asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -52,6 +55,22 @@ pub enum Ask {
     Step(Step),
     /// To tell when the asked node has taken over the facts up to this one.
     Follow { through: SequenceNumber },
+    /// To have a node emptied; where the facts are led.
+    Drain { node: NodeId, force: bool },
+    /// To have a node stay after all.
+    Stay { node: NodeId },
+    /// Whether the asking node may take part, with the data that it has.
+    Welcome,
+    /// To keep away from nodes that are about to be given up.
+    KeepAway { nodes: Vec<NodeId> },
+    /// To give nodes up; where the facts are led.
+    GiveUp { nodes: Vec<NodeId> },
+    /// To go on alone with a group, a node of which is given up.
+    GoOnAlone { partition: u16, lost: NodeId, above: u64 },
+    /// To begin a group anew of which nothing is left.
+    BeginAnew { partition: u16 },
+    /// What placement wants; of the node that places.
+    Plan,
 }
 
 /// A value that postcard can't carry, as JSON.
@@ -85,10 +104,15 @@ pub struct Group {
     /// Whether the node that says this leads it.
     pub leads: bool,
     pub voters: Vec<NodeId>,
+    /// The sets of voters of each of which a majority decides.
+    pub deciding: Vec<Vec<NodeId>>,
     pub learners: Vec<NodeId>,
     pub is_changing: bool,
-    /// The last entry of its log.
+    /// The last entry of its log, and that one's term.
     pub last: u64,
+    pub last_term: u64,
+    /// How far it is committed, as far as that node knows.
+    pub committed: u64,
     /// How far the others' logs have come; of the leader alone.
     pub matched: Vec<(NodeId, u64)>,
 }
@@ -120,6 +144,15 @@ pub enum Told {
     Unknown(String),
     /// Whether it has.
     Followed(bool),
+    Drained(Result<DrainAnswer, OperateError>),
+    Welcome(bool),
+    /// It does.
+    KeepsAway,
+    GivenUp(Result<(), OperateError>),
+    /// A group goes on.
+    GoesOn(Result<(), String>),
+    /// By partition; none if the asked node doesn't place.
+    Plan(Option<Vec<(u16, PlacementView)>>),
 }
 
 pub fn encode(value: &impl Serialize) -> bytes::Bytes {

@@ -9,7 +9,7 @@ use axum::{
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use stead_cluster::api::{ClusterStatus, NodeStatus, Service};
+use stead_cluster::api::{NodeStatus, Service};
 
 use super::Admin;
 
@@ -42,9 +42,4 @@ pub fn starting(request: &Request<Incoming>) -> Option<Response<Body>> {
 /// `GET /status`.
 pub async fn status<S: Service>(State(admin): State<Admin<S>>) -> Json<NodeStatus> {
     Json(admin.service.status())
-}
-
-/// `GET /cluster`: how the cluster fares, as far as this node can see.
-pub async fn cluster<S: Service>(State(admin): State<Admin<S>>) -> Json<ClusterStatus> {
-    Json(admin.service.cluster().await)
 }

@@ -5,6 +5,7 @@
 //! credentials; [`origin`] keeps web pages that the operator happens to look at
 //! from using it.
 
+mod cluster;
 mod components;
 mod entities;
 mod events;
@@ -20,7 +21,7 @@ use axum::{
     Router,
     body::Body,
     extract::Request as AxumRequest,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -106,7 +107,10 @@ fn router<S: Service>(admin: Admin<S>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready::<S>))
         .route("/status", get(health::status::<S>))
-        .route("/cluster", get(health::cluster::<S>))
+        .route("/cluster", get(cluster::status::<S>))
+        .route("/cluster/nodes/{node}/drain", put(cluster::drain::<S>).delete(cluster::stay::<S>))
+        .route("/cluster/recover", post(cluster::recover::<S>))
+        .route("/chaos/cut-off", put(cluster::cut_off::<S>))
         .route("/components", post(components::upload::<S>))
         .route("/types", get(types::list::<S>))
         .route(
@@ -136,6 +140,9 @@ async fn unknown_route() -> Problem {
             "GET /readyz",
             "GET /status",
             "GET /cluster",
+            "PUT, DELETE /cluster/nodes/{node}/drain",
+            "POST /cluster/recover",
+            "PUT /chaos/cut-off",
             "POST /components",
             "GET /types",
             "GET, PUT, DELETE /types/{type}",

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Query, RawPathParams, Request};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use stead_cluster::api::{CallError, DeployError, Service};
-use stead_model::{Address, EntityId, EntityType};
+use stead_model::{Address, EntityId, EntityType, NodeId};
 
 use super::Shared;
 use crate::{
@@ -22,6 +22,9 @@ pub struct TypeInPath(pub EntityType);
 
 /// `{type}` and `{id}` of the path.
 pub struct AddressInPath(pub Address);
+
+/// `{node}` of the path: a node's identity.
+pub struct NodeInPath(pub NodeId);
 
 /// The query string, read into a structure.
 pub struct Parameters<T>(pub T);
@@ -47,6 +50,17 @@ impl<S: Send + Sync> FromRequestParts<S> for AddressInPath {
         let id = EntityId::new(&text)
             .map_err(|error| Problem::bad_request("malformed-id", error.to_string()))?;
         Ok(Self(Address::new(entity_type, id)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NodeInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = in_path(parts, state, "node").await?;
+        NodeId::parse(&text).map(Self).ok_or_else(|| {
+            Problem::bad_request("malformed-node", "a node's id is 32 hexadecimal digits")
+        })
     }
 }
 

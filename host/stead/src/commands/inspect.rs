@@ -3,6 +3,7 @@
 use stead_cluster::api::EntityStatus;
 use stead_model::Address;
 
+use super::why::last_replay;
 use crate::{
     arguments,
     client::{self, Request},
@@ -32,19 +33,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let status: EntityStatus = answer.json(&what)?;
     let number = |number: Option<u64>| number.map_or_else(|| "none".into(), grouped);
     let mut facts = Table::facts();
-    facts.row(["entity".into(), status.address]);
+    facts.row(["entity".into(), status.address.clone()]);
     facts.row(["partition".into(), status.partition.to_string()]);
     facts.row(["in memory".into(), if status.live { "yes" } else { "no" }.into()]);
     facts.row(["last sequence".into(), grouped(status.last_sequence.get())]);
     facts.row(["snapshot at".into(), number(status.snapshot_sequence.map(|s| s.get()))]);
     facts.row(["waiting".into(), grouped(status.waiting)]);
-    facts.row([
-        "last replay".into(),
-        match status.last_replay_events {
-            Some(events) => format!("{} events", grouped(events)),
-            None => "none".into(),
-        },
-    ]);
+    facts.row(["last replay".into(), last_replay(&status)]);
     if status.quarantined {
         facts.row(["instance".into(), "one of its own, after a fault".into()]);
     }

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod call;
+pub mod chaos;
 pub mod cluster;
 pub mod completions;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod rollback;
 pub mod snapshot;
 pub mod status;
 pub mod undeploy;
+pub mod up;
 pub mod why;
 
 /// The word with which a node runs itself to compile a component.

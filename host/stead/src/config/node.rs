@@ -5,7 +5,7 @@ use stead_model::{GuestLimits, PartitionCount, RequestLimits};
 
 use super::{
     sections::{
-        AdminSection, ClusterSection, EntitiesSection, GuestsSection, IngressSection,
+        AdminSection, ChaosSection, ClusterSection, EntitiesSection, GuestsSection, IngressSection,
         JournalSection, LogSection, MemorySection, NodeSection, RequestsSection,
     },
     settings::Settings,
@@ -33,6 +33,8 @@ pub struct NodeConfig {
     pub memory: MemorySection,
     /// The log and the stores.
     pub journal: JournalSection,
+    /// Breaking things on purpose.
+    pub chaos: ChaosSection,
     /// The node's own log lines.
     pub log: LogSection,
 }
@@ -50,6 +52,7 @@ impl NodeConfig {
             entities: EntitiesSection::from_settings(settings),
             memory: MemorySection::from_settings(settings),
             journal: JournalSection::from_settings(settings),
+            chaos: ChaosSection::from_settings(settings),
             log: LogSection::from_settings(settings),
         }
     }

@@ -200,6 +200,15 @@ section! {
 }
 
 section! {
+    /// Breaking things on purpose.
+    ChaosSection in "chaos" {
+        /// Whether the node may be told to cut itself off from others, to see what the cluster
+        /// does then. `stead up` sets it; nobody else should.
+        enabled: bool = "false";
+    }
+}
+
+section! {
     /// The node's own log lines, on standard error.
     LogSection in "log" {
         /// Which lines are wanted: a level, or levels by target.

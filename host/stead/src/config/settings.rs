@@ -3,7 +3,7 @@
 use super::{
     entry::{Checked, Entry, Section},
     sections::{
-        AdminSection, ClientSection, ClusterSection, EntitiesSection, GuestsSection,
+        AdminSection, ChaosSection, ClientSection, ClusterSection, EntitiesSection, GuestsSection,
         IngressSection, JournalSection, LogSection, MemorySection, NodeSection, RequestsSection,
     },
     source::Source,
@@ -13,7 +13,7 @@ use super::{
 pub type SectionInfo = (&'static str, &'static [&'static str], &'static [Entry]);
 
 /// All sections, in the order in which they are shown.
-pub const SECTIONS: [SectionInfo; 11] = [
+pub const SECTIONS: [SectionInfo; 12] = [
     info::<NodeSection>(),
     info::<IngressSection>(),
     info::<ClusterSection>(),
@@ -23,6 +23,7 @@ pub const SECTIONS: [SectionInfo; 11] = [
     info::<EntitiesSection>(),
     info::<MemorySection>(),
     info::<JournalSection>(),
+    info::<ChaosSection>(),
     info::<LogSection>(),
     info::<ClientSection>(),
 ];

@@ -1,6 +1,7 @@
 //! The node as a process: its log, its signals, its limits, and the wiring of
 //! the rooms.
 
+mod dying;
 pub mod logging;
 mod open_files;
 mod options;
@@ -12,6 +13,7 @@ use stead_cluster::Cluster;
 use stead_ingress::{serve_admin, serve_ingress};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
+pub use dying::die_with;
 pub use open_files::raise as raise_open_files;
 pub use signals::Stop;
 

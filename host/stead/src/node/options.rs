@@ -114,6 +114,7 @@ pub fn cluster(
             at_once: count(section.transfers_max),
         },
         protocol_max: std::env::var(PROTOCOL_MAX).ok().and_then(|max| max.parse().ok()),
+        may_be_cut_off: config.chaos.enabled,
     }))
 }
 

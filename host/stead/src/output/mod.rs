@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 pub use base64::base64;
-pub use progress::{Progress, bytes_bar, spinner};
+pub use progress::{Progress, bytes_bar, count_bar, spinner};
 pub use table::Table;
 pub use time::timestamp;
 

@@ -15,6 +15,12 @@ impl Progress {
         self.0.inc(count);
     }
 
+    /// So much is done, of so much.
+    pub fn reach(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+
     /// Another word beside it.
     pub fn say(&self, text: String) {
         self.0.set_message(text);
@@ -32,6 +38,16 @@ pub fn bytes_bar(screen: &Screen, total: u64, text: &str) -> Progress {
     let bar = ProgressBar::with_draw_target(Some(total), target(screen));
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}")
     {
+        bar.set_style(style);
+    }
+    bar.set_message(text.to_owned());
+    Progress(bar)
+}
+
+/// A bar over so many things.
+pub fn count_bar(screen: &Screen, total: u64, text: &str) -> Progress {
+    let bar = ProgressBar::with_draw_target(Some(total), target(screen));
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
         bar.set_style(style);
     }
     bar.set_message(text.to_owned());

@@ -2,6 +2,7 @@
 //! a server that answers as a node would.
 
 mod calls;
+mod clusters;
 mod deploys;
 mod fake;
 mod listings;

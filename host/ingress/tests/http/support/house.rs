@@ -343,6 +343,8 @@ impl Service for House {
             snapshot_sequence: None,
             waiting: 0,
             last_replay_events: None,
+            last_replay_us: None,
+            instance_memory_bytes: None,
             quarantined: false,
             unreadable: None,
         })

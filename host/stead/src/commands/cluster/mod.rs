@@ -1,15 +1,17 @@
-//! `stead cluster`: how the cluster fares.
+//! `stead cluster`: the cluster as a whole.
 
-use stead_cluster::api::{ClusterNodeHealth, ClusterStatus};
+mod recover;
+mod status;
+
+use stead_cluster::api::{ClusterNode, ClusterStatus};
 
 use crate::{
     client::Request,
-    connection::{Connection, ConnectionFlags},
-    failure::Failure,
-    output::{Table, grouped},
+    connection::Connection,
+    failure::{Exit, Failure},
 };
 
-/// Show how the cluster fares.
+/// Show how the cluster fares, and act on it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,14 +22,9 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Show the nodes, and what is amiss
-    Status(StatusArgs),
-}
-
-/// Show the nodes, and what is amiss.
-#[derive(Debug, clap::Args)]
-struct StatusArgs {
-    #[command(flatten)]
-    connection: ConnectionFlags,
+    Status(status::Args),
+    /// Give up nodes that are lost for good, when partitions lost their majority
+    Recover(recover::Args),
 }
 
 impl Args {
@@ -35,59 +32,17 @@ impl Args {
     pub fn wants_json(&self) -> bool {
         match &self.what {
             What::Status(args) => args.connection.json,
+            What::Recover(args) => args.connection.json,
         }
     }
 }
 
-/// Asks a node, and shows what it says.
+/// Does what is asked.
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let What::Status(args) = &args.what;
-    let connection = args.connection.open()?;
-    let Some(status) = ask(&connection).await? else { return Ok(()) };
-    let screen = &connection.screen;
-    match &status.cluster {
-        Some(cluster) => screen.line(format!("cluster {cluster}"))?,
-        None => return screen.line("the node is alone, or in no cluster yet"),
+    match &args.what {
+        What::Status(args) => status::run(args).await,
+        What::Recover(args) => recover::run(args).await,
     }
-    let mut nodes =
-        Table::new(["node", "health", "leads", "votes", "learns", "zone", "peers", "callers"])
-            .right(2)
-            .right(3)
-            .right(4);
-    for node in &status.nodes {
-        let health = match node.health {
-            ClusterNodeHealth::Present => "present",
-            ClusterNodeHealth::Suspect => "suspect",
-            ClusterNodeHealth::Gone => "gone",
-        };
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-        let mark = if node.asked { " (asked)" } else { "" };
-        nodes.row([
-            format!("{}{mark}", short(&node.node)),
-            health.into(),
-            grouped(node.leads),
-            grouped(node.votes),
-            grouped(node.learns),
-            or_none(&node.zone),
-            or_none(&node.address),
-            or_none(&node.ingress),
-        ]);
-    }
-    screen.table(&nodes)?;
-    let mut facts = Table::facts();
-    facts.row(["partitions".into(), grouped(status.partitions.len() as u64)]);
-    facts.row(["replicas wanted".into(), grouped(status.replicas_wanted)]);
-    facts.row(["under-replicated".into(), grouped(status.under_replicated)]);
-    facts.row(["without a leader".into(), grouped(status.leaderless)]);
-    facts.row(["moving".into(), grouped(status.moving)]);
-    screen.table(&facts)?;
-    for partition in status.partitions.iter().filter(|partition| partition.leader.is_none()) {
-        screen.warning(format!(
-            "partition {} has no leader: too few of its nodes are there",
-            partition.partition
-        ));
-    }
-    Ok(())
 }
 
 /// Asks how the cluster fares; prints it itself if JSON is wanted.
@@ -104,4 +59,40 @@ pub async fn ask(connection: &Connection) -> Result<Option<ClusterStatus>, Failu
 /// The beginning of a node's identity: enough for people.
 pub fn short(node: &str) -> &str {
     node.get(..8).unwrap_or(node)
+}
+
+/// Asks how the cluster fares that the node is in.
+pub async fn ask_for_status(connection: &Connection) -> Result<ClusterStatus, Failure> {
+    let what = "asking for the cluster";
+    let status: ClusterStatus =
+        connection.admin.send(what, Request::get("/cluster")).await?.json(what)?;
+    if status.cluster.is_none() {
+        return Err(Failure::failed("the node is alone, or in no cluster yet")
+            .hint("--admin says where a node of the cluster is"));
+    }
+    Ok(status)
+}
+
+/// The node that somebody names: by the beginning of its id, or by an address.
+pub fn pick<'a>(status: &'a ClusterStatus, name: &str) -> Result<&'a ClusterNode, Failure> {
+    let is_at = |address: &Option<String>| address.as_deref() == Some(name);
+    let names = |node: &&ClusterNode| {
+        is_at(&node.address)
+            || is_at(&node.ingress)
+            || (!name.is_empty() && node.node.starts_with(&name.to_ascii_lowercase()))
+    };
+    let found: Vec<&ClusterNode> = status.nodes.iter().filter(names).collect();
+    match found.as_slice() {
+        [node] => Ok(node),
+        [] => {
+            let known: Vec<&str> = status.nodes.iter().map(|node| short(&node.node)).collect();
+            Err(Failure::new(Exit::NotFound, format!("there is no node {name:?}"))
+                .hint(format!("there is {}; `stead cluster status` shows more", known.join(", "))))
+        }
+        several => {
+            let known: Vec<&str> = several.iter().map(|node| node.node.as_str()).collect();
+            Err(Failure::usage(format!("{name:?} stands for {} nodes", several.len()))
+                .hint(format!("say more of the id: {}", known.join(", "))))
+        }
+    }
 }

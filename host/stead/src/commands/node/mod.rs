@@ -1,4 +1,6 @@
-//! `stead node`: a node, until it is told to stop.
+//! `stead node`: a node, until it is told to stop; and what is done with one.
+
+mod drain;
 
 use std::path::PathBuf;
 
@@ -14,9 +16,32 @@ use crate::{
 /// It runs until SIGTERM or SIGINT, then takes no new work, finishes what it
 /// has accepted, and closes its stores. A second signal ends it at once.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
     flags: NodeFlags,
+    /// The process that started it: it ends with that one
+    #[arg(long, value_name = "PID", hide = true)]
+    die_with: Option<u32>,
+}
+
+/// What can be done with a node that runs.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Move all that a node has to other nodes, so that it can be stopped for good
+    Drain(drain::Args),
+}
+
+impl Args {
+    /// Whether errors are to be JSON too.
+    pub fn wants_json(&self) -> bool {
+        match &self.what {
+            Some(What::Drain(args)) => args.connection.json,
+            None => false,
+        }
+    }
 }
 
 /// The flags that say what a node runs by.
@@ -74,8 +99,14 @@ impl NodeFlags {
     }
 }
 
-/// Runs the node.
+/// Runs the node, or does what is asked of one.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(What::Drain(args)) = &args.what {
+        return crate::wait(drain::run(args));
+    }
+    if let Some(parent) = args.die_with {
+        node::die_with(parent)?;
+    }
     let loaded =
         config::load(&args.flags.inputs()).map_err(|wrong| configuration_failure(&wrong))?;
     let config = NodeConfig::from_settings(&loaded.settings);
