@@ -30,9 +30,8 @@ impl Cluster {
     ///
     /// # Errors
     /// If one of them says that this node was given up.
-    pub(super) async fn is_welcome(&self, peers: &Peers, seeds: &[String]) -> Result<(), String> {
-        let mut addresses = boot::resolve(seeds).await;
-        addresses.truncate(stead_gossip::NAMED_MAX);
+    pub(super) async fn is_welcome(&self, peers: &Peers, seeds: &[Seed]) -> Result<(), String> {
+        let addresses = Names::system().resolve(seeds).await.addresses;
         let gossip = self.gossip();
         let found = futures::future::join_all(addresses.into_iter().map(|a| gossip.ask(a))).await;
         let mut asked = Vec::new();
