@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use stead_founding::{Names, Seed};
 use stead_model::NodeId;
 use stead_peers::{Lane, Peers};
 
 use super::{
-    Cluster, boot,
+    Cluster,
     wire::{self, Ask, Told},
 };
 
