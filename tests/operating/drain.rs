@@ -138,8 +138,8 @@ async fn a_node_is_not_emptied_if_too_few_would_stay_unless_that_is_wanted() {
     // With it gone nobody could take what another has.
     let last = stead(cluster.node(0), &["node", "drain", &other, "--force", "--no-wait"]).await;
     assert_eq!(last.exit, 0, "one stays: {last:?}");
-    let refused = stead(cluster.node(0), &["node", "drain", &id(&cluster, 0).await, "--force"]);
-    let refused = refused.await;
+    let own = id(&cluster, 0).await;
+    let refused = stead(cluster.node(0), &["node", "drain", &own, "--force"]).await;
     assert_eq!(refused.exit, 1, "{refused:?}");
     assert!(refused.error.contains("no other node would stay"), "{refused:?}");
 

@@ -344,7 +344,8 @@ pub struct ClusterStatus {
     pub nodes: Vec<ClusterNode>,
     /// The partitions; the last is the cluster's own, which keeps what is deployed.
     pub partitions: Vec<ClusterPartition>,
-    /// How many replicas each partition should have, as far as there are nodes.
+    /// How many replicas each partition should have: as many as are set, or as there
+    /// are nodes that stay, those included that are gone and have replicas.
     pub replicas_wanted: u64,
     /// Partitions with fewer votes on nodes that are there.
     pub under_replicated: u64,

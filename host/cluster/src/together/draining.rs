@@ -16,12 +16,27 @@ use crate::api::{DrainAnswer, OperateError};
 
 /// How long it may take until the node that leads the facts has said it.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long it may take until this node has heard of it.
+const HEARD_PATIENCE: Duration = Duration::from_secs(5);
 /// How soon it is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
 impl Cluster {
-    /// Has something decided where the facts are led. What is asked may be asked twice.
+    /// Has something decided where the facts are led, and waits until this node has
+    /// heard of it. What is asked may be asked twice.
     pub(super) async fn decided(&self, ask: &Ask) -> Result<DrainAnswer, OperateError> {
+        let answer = self.decided_somewhere(ask).await?;
+        let node = NodeId::parse(&answer.node);
+        let mut roll = self.together().roll.subscribe();
+        let heard = roll.wait_for(|roll| {
+            node.is_none_or(|node| roll.draining.contains(&node) == answer.draining)
+        });
+        // It is decided; whoever looks here in the meantime sees it a little later.
+        let _ = tokio::time::timeout(HEARD_PATIENCE, heard).await;
+        Ok(answer)
+    }
+
+    async fn decided_somewhere(&self, ask: &Ask) -> Result<DrainAnswer, OperateError> {
         if self.peers().is_none() {
             return Err(OperateError::alone());
         }

@@ -37,9 +37,15 @@ impl Cluster {
             }
         }
         let roll = self.roll();
-        let stays = |node: &NodeId| there(node) && !roll.draining.contains(node);
-        let staying = nodes.keys().filter(|node| stays(node)).count();
-        let wanted = together.replicas.min(staying).max(1);
+        // A node that is gone and has replicas is missed: those are fewer than wanted.
+        let has_replicas = |node: &NodeId| {
+            let mut groups = groups.values();
+            groups.any(|(_, group)| group.voters.contains(node))
+        };
+        let goes = |node: &NodeId| roll.draining.contains(node) || roll.given_up.contains(node);
+        let counts = |node: &NodeId| !goes(node) && (there(node) || has_replicas(node));
+        let counted = nodes.keys().filter(|node| counts(node)).count();
+        let wanted = together.replicas.min(counted).max(1);
         let mut status = ClusterStatus {
             cluster: Some(cluster.to_string()),
             replicas_wanted: wanted as u64,

@@ -126,7 +126,7 @@ fn what_is_amiss_and_what_moves_is_shown() {
     assert_eq!(ran.exit, 0, "{}", ran.error);
     assert!(ran.out.contains("75 %") && ran.out.contains("balance"), "{}", ran.out);
     assert!(!ran.out.contains('█'), "a bar is for people");
-    let said = "partition 0 has lost its majority at 1970-01-01T00:00:00.000Z: node ab222222 gone";
+    let said = "partition 0 has lost the majority at 1970-01-01T00:00:00.000Z: node ab222222 gone";
     assert!(ran.error.contains(said), "{}", ran.error);
     assert!(ran.error.contains("stead cluster recover"), "{}", ran.error);
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a process may take to end, or to start and be ready.
 const END_PATIENCE: Duration = Duration::from_secs(10);
-const START_PATIENCE: Duration = Duration::from_secs(90);
+const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -52,9 +52,14 @@ pub async fn restart(directory: &Path, node: &LocalNode) -> Result<Broken, Failu
     asked.map_err(|error| Failure::file("written to", directory, &error))?;
     let until = Instant::now() + START_PATIENCE;
     let what = "asking the node whether it is ready";
-    while is_asked(directory, node)
-        || admin_of(node)?.send(what, Request::get("/readyz")).await.is_err()
-    {
+    loop {
+        let why = match is_asked(directory, node) {
+            true => Vec::new(),
+            false => match admin_of(node)?.send(what, Request::get("/readyz")).await {
+                Ok(_) => break,
+                Err(failure) => failure.hints,
+            },
+        };
         // It may be refused: then the `stead up` that runs it says why.
         let known = LocalCluster::running(directory)?;
         let begun = !is_asked(directory, node)
@@ -63,8 +68,9 @@ pub async fn restart(directory: &Path, node: &LocalNode) -> Result<Broken, Failu
         if begun && has_ended || Instant::now() >= until {
             let how = if has_ended { "has ended again" } else { "is not ready" };
             let log = node.log(directory).display().to_string();
-            return Err(Failure::new(Exit::NotNow, format!("{} {how}", node.shown()))
-                .hint(format!("its log is {log}")));
+            let failure = Failure::new(Exit::NotNow, format!("{} {how}", node.shown()))
+                .hint(format!("its log is {log}"));
+            return Err(why.into_iter().fold(failure, Failure::hint));
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -1,8 +1,9 @@
 //! `stead cluster status`: the nodes, and what is amiss.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
 
 use stead_cluster::api::{ClusterNode, ClusterNodeHealth, ClusterStatus, ReplicaMove};
+use stead_model::TimestampMs;
 
 use super::{ask, short};
 use crate::{
@@ -118,14 +119,24 @@ fn bar(percent: u64) -> String {
 
 /// Says what is wrong, and what to do about it.
 fn amiss(screen: &Screen, status: &ClusterStatus) {
+    // Those that miss the same nodes are said at once.
+    let mut alike: BTreeMap<(&[String], u64), (Vec<String>, TimestampMs)> = BTreeMap::new();
     for lost in &status.lost {
-        let nodes: Vec<&str> = lost.missing.iter().map(|node| short(node)).collect();
+        let (partitions, since) =
+            alike.entry((&lost.missing, lost.needed)).or_insert((Vec::new(), lost.since));
+        partitions.push(lost.partition.to_string());
+        *since = lost.since.min(*since);
+    }
+    for ((missing, needed), (partitions, since)) in alike {
+        let nodes: Vec<&str> = missing.iter().map(|node| short(node)).collect();
+        let (which, has) = match partitions.as_slice() {
+            [one] => (format!("partition {one}"), "has"),
+            many => (format!("{} partitions ({})", many.len(), many.join(", ")), "have"),
+        };
         screen.warning(format!(
-            "partition {} has lost its majority at {}: node {} gone, {} must be back",
-            lost.partition,
-            timestamp(lost.since),
+            "{which} {has} lost the majority at {}: node {} gone, {needed} must be back",
+            timestamp(since),
             nodes.join(", "),
-            lost.needed
         ));
     }
     if !status.lost.is_empty() {
@@ -135,12 +146,15 @@ fn amiss(screen: &Screen, status: &ClusterStatus) {
         );
     }
     let lost = |partition| status.lost.iter().any(|lost| lost.partition == partition);
-    let unled = status.partitions.iter().filter(|place| place.leader.is_none());
-    for place in unled.filter(|place| !lost(place.partition)) {
-        screen.warning(format!(
-            "partition {} has no leader just now; one is being elected",
-            place.partition
-        ));
+    let unled: Vec<String> = status
+        .partitions
+        .iter()
+        .filter(|place| place.leader.is_none() && !lost(place.partition))
+        .map(|place| place.partition.to_string())
+        .collect();
+    if !unled.is_empty() {
+        let unled = unled.join(", ");
+        screen.warning(format!("no leader just now, one is being elected: partition {unled}"));
     }
 }
 
