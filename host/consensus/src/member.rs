@@ -6,7 +6,9 @@ use openraft::Raft;
 use stead_journal::PartitionLog;
 use stead_model::LogIndex;
 
-use tokio::sync::RwLock;
+use std::time::Duration;
+
+use tokio::{sync::RwLock, time::Instant};
 
 use crate::{
     PlantedBug,
@@ -45,4 +47,10 @@ pub(crate) struct Looked {
     pub(crate) committed: LogIndex,
     /// How far the followers have been told that it is.
     pub(crate) spread: LogIndex,
+    /// When they are told again, who may not have heard it, and how long that is
+    /// after the time before.
+    pub(crate) spread_again: Option<Instant>,
+    pub(crate) spread_wait: Duration,
+    /// When a change of members that nobody finishes is finished here.
+    pub(crate) finish: Option<Instant>,
 }

@@ -40,6 +40,12 @@ const LOOK: Duration = Duration::from_millis(40);
 const LEADS: Duration = Duration::from_millis(250);
 /// How often it is looked at what of the log others have come to have.
 const LET_GO: Duration = Duration::from_secs(1);
+/// How soon followers are told again what is committed, and how often at least while
+/// nothing else is said to them.
+const SPREAD_SOON: Duration = Duration::from_millis(500);
+const SPREAD_SELDOM: Duration = Duration::from_secs(30);
+/// How long a change of members may be half done, until the leader finishes it.
+const HALF_DONE: Duration = Duration::from_secs(1);
 /// How soon it says so when it leads another: others may have been elected with it.
 const SAY_SOON: Duration = Duration::from_millis(3);
 
@@ -119,6 +125,10 @@ impl Service {
             tokio::select! {
                 Some(task) = tasks.recv() => {
                     let urgent = matches!(task, Task::Presence(..));
+                    if matches!(task, Task::Presence(_, true)) {
+                        // It may have missed what others were told.
+                        looked.iter_mut().for_each(|looked| looked.spread_again = None);
+                    }
                     if matches!(task, Task::SayLeads) && !say_soon {
                         say_soon = true;
                         look.reset_after(SAY_SOON);
@@ -296,11 +306,21 @@ impl Service {
             let has_quorum = !leads || view.has_quorum(self.node, &self.presence);
             self.presence.set_quorum(partition, has_quorum);
             if !leads {
+                looked.finish = None;
                 continue;
             }
+            self.finish_change(member, &view, looked, now);
             let committed = member.log.state().committed;
-            if committed == looked.committed && committed != looked.spread {
+            let is_new = committed != looked.spread;
+            let again = looked.spread_again.is_none_or(|again| now >= again);
+            if committed == looked.committed && (is_new || again) {
+                // Once may be lost, and nothing else may come for long.
+                looked.spread_wait = match is_new || looked.spread_again.is_none() {
+                    true => SPREAD_SOON,
+                    false => (looked.spread_wait * 2).min(SPREAD_SELDOM),
+                };
                 looked.spread = committed;
+                looked.spread_again = Some(now + looked.spread_wait);
                 let _ = member.raft.trigger().heartbeat().await;
             }
             looked.committed = committed;
@@ -341,6 +361,27 @@ impl Service {
         if let Some(through) = released {
             release(member, through).await;
         }
+    }
+
+    /// Has a change of members finished whose second half nobody proposes: who began
+    /// it led before, or has given up.
+    fn finish_change(&self, member: &Arc<Member>, view: &View, looked: &mut Looked, now: Instant) {
+        let sets = view.members.get_joint_config();
+        let (true, Some(voters)) = (sets.len() > 1, sets.last()) else {
+            looked.finish = None;
+            return;
+        };
+        if now < *looked.finish.get_or_insert(now + HALF_DONE) {
+            return;
+        }
+        looked.finish = Some(now + HALF_DONE);
+        let (member, voters) = (Arc::clone(member), voters.clone());
+        let partition = member.log.partition();
+        tokio::spawn(async move {
+            // If somebody else is about it after all, that one finishes it.
+            let finished = members::change(&member, partition, MembersChange::Voters(voters)).await;
+            tracing::info!(%partition, ?finished, "a half done change of members is finished");
+        });
     }
 
     /// Tells every node that has a part in any group what this node leads.
