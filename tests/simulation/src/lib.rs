@@ -27,6 +27,7 @@ mod presence;
 mod properties;
 mod random;
 mod routing;
+mod soak;
 mod stepper;
 mod talk;
 mod trace;
@@ -34,4 +35,5 @@ mod world;
 
 pub use faults::Fault;
 pub use planted::Planted;
+pub use soak::{Totals, hunt, soak};
 pub use world::{Plan, Report, run};

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -46,7 +47,7 @@ pub struct Plan {
 }
 
 /// What a run came to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// The seed.
     pub seed: u64,
@@ -135,8 +136,7 @@ impl Reach for Vec<Rack> {
 }
 
 impl World {
-    fn new(plan: Plan, random: &mut Random) -> Self {
-        let trace = Trace::new(plan.keep_trace);
+    fn new(plan: Plan, trace: Trace, random: &mut Random) -> Self {
         let faults = Faults::default();
         let run = Arc::new(AtomicU64::new(0));
         let network = Network::new(random.fork(), trace.clone(), faults.clone());
@@ -518,11 +518,30 @@ impl World {
     }
 }
 
-/// Runs a seed.
+/// Runs a seed. A panic anywhere is a violation like others.
 #[must_use]
 pub fn run(plan: Plan) -> Report {
+    let trace = Trace::new(plan.keep_trace);
+    let ran = catch_unwind(AssertUnwindSafe(|| run_on(plan, trace.clone())));
+    ran.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+        let how = said.unwrap_or_else(|| "it says nothing".into());
+        trace.note(format_args!("panicked: {how}"));
+        Report {
+            seed: plan.seed,
+            violated: Some(("nothing panics", how)),
+            trace: trace.hash(),
+            lines: trace.lines(),
+            log: trace.recent(),
+            ..Report::default()
+        }
+    })
+}
+
+fn run_on(plan: Plan, trace: Trace) -> Report {
     let mut random = Random::new(plan.seed);
-    let mut world = World::new(plan, &mut random);
+    let mut world = World::new(plan, trace, &mut random);
     world.trace.note(format_args!(
         "seed {}: {} machines, {} partitions",
         plan.seed,

@@ -1,0 +1,23 @@
+//! A simulation that finds nothing may be one that looks at nothing. Each bug that is
+//! put in must be found.
+#![cfg(tokio_unstable)]
+
+use stead_simulation::{Planted, hunt};
+
+/// Twice as many as the hardest takes.
+const SEEDS_MAX: u64 = 200;
+
+#[test]
+fn each_planted_bug_is_found() {
+    let mut missed = Vec::new();
+    for bug in Planted::ALL {
+        match hunt(*bug, SEEDS_MAX) {
+            Some((seeds, property, how)) => {
+                let how: String = how.chars().take(160).collect();
+                println!("{bug}: found with {seeds} seeds, by {property:?}: {how}");
+            }
+            None => missed.push(bug.to_string()),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
