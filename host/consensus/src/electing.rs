@@ -102,10 +102,10 @@ impl Standing {
         presence: &Presence,
         now: Instant,
     ) -> bool {
-        if presence.has_resigned()
-            || !view.is_voter(node)
-            || !view.is_leaderless(partition, node, presence, now)
-        {
+        // Looked at also by those who don't vote, so that a doubt stays alive: one who
+        // is to vote, and hasn't heard of it, is asked for its vote too seldom for that.
+        let is_leaderless = view.is_leaderless(partition, node, presence, now);
+        if presence.has_resigned() || !view.is_voter(node) || !is_leaderless {
             *self = Self::default();
             return false;
         }
@@ -293,6 +293,23 @@ mod tests {
         let mut standing = Standing::default();
         let now = Instant::now();
         assert!(!standing.is_due(&view(&[1, 2, 3], 1), PartitionId(0), NodeId(9), &presence, now));
+    }
+
+    /// A leader made a learner a voter and went down before the learner heard of it.
+    /// When it came back it needed that one's vote, and never got it: asked once a
+    /// second, the other took each doubt for its first.
+    #[test]
+    fn one_who_does_not_know_that_it_votes_comes_to_doubt_a_leader_too() {
+        let presence = Presence::default();
+        let (mut standing, view) = (Standing::default(), view(&[1, 2], 1));
+        let begin = Instant::now();
+        presence.heard(NodeId(1), std::iter::empty(), begin);
+        let mut now = begin;
+        while now < begin + Duration::from_secs(3) {
+            assert!(!standing.is_due(&view, PartitionId(0), NodeId(9), &presence, now));
+            now += Duration::from_millis(40);
+        }
+        assert!(view.is_leaderless(PartitionId(0), NodeId(9), &presence, now));
     }
 
     #[test]
