@@ -42,7 +42,7 @@ struct Caller {
     /// What its serials begin with.
     name: String,
     client: Client,
-    nodes: watch::Receiver<Vec<SocketAddr>>,
+    nodes: watch::Receiver<Vec<Doors>>,
     entities: Vec<String>,
     stopped: watch::Receiver<bool>,
     seen: Seen,
@@ -51,11 +51,7 @@ struct Caller {
 
 impl Callers {
     /// Begins, with entities that nobody called before.
-    pub fn begin(
-        chapter: usize,
-        nodes: &watch::Sender<Vec<SocketAddr>>,
-        random: &mut Random,
-    ) -> Self {
+    pub fn begin(chapter: usize, nodes: &watch::Sender<Vec<Doors>>, random: &mut Random) -> Self {
         let (seen, stop) = (Seen::default(), watch::Sender::new(false));
         let entities: Vec<_> = (0..ENTITIES).map(|nth| format!("ledger/{chapter}-{nth}")).collect();
         let tasks = (0..CALLERS)
@@ -97,16 +93,17 @@ impl Caller {
             }
             let entity =
                 self.entities[self.random.below(self.entities.len() as u64) as usize].clone();
-            if self.random.below(5) < 3 {
-                self.command(&entity, &format!("{}-{nth}", self.name)).await;
-            } else {
-                self.query(&entity).await;
+            match self.random.below(10) {
+                0..6 => self.command(&entity, &format!("{}-{nth}", self.name)).await,
+                6 => self.status(&entity).await,
+                _ => self.query(&entity).await,
             }
             tokio::time::sleep(Duration::from_millis(self.random.below(THINK_MS))).await;
         }
     }
 
-    fn node(&mut self) -> (usize, SocketAddr) {
+    /// A node, and where it is called and administered.
+    fn node(&mut self) -> (usize, Doors) {
         let nodes = self.nodes.borrow();
         let at = self.random.below(nodes.len() as u64) as usize;
         (at, nodes[at])
@@ -123,7 +120,7 @@ impl Caller {
             ("stead-deadline-ms", DEADLINE_MS),
         ];
         while called.elapsed() < PATIENCE {
-            let (node, server) = self.node();
+            let (node, (server, _)) = self.node();
             let answer =
                 self.client.send(Method::POST, server, &path, &headers, body.clone()).await;
             if let Some(answer) = self.seen.judge(node, &format!("{entity} {serial}"), answer) {
@@ -138,13 +135,25 @@ impl Caller {
 
     async fn query(&mut self, entity: &str) {
         let called = Instant::now();
-        let (node, server) = self.node();
+        let (node, (server, _)) = self.node();
         let answer = totals(&self.client, server, entity).await;
         if let Some(answer) = self.seen.judge(node, entity, answer) {
             self.seen.query(entity, &answer, called, node);
         }
     }
+
+    async fn status(&mut self, entity: &str) {
+        let called = Instant::now();
+        let (node, (_, admin)) = self.node();
+        let answer = self.client.get(admin, &format!("/entities/{entity}")).await;
+        if let Some(answer) = self.seen.judge(node, entity, answer) {
+            self.seen.status(entity, &answer, called, node);
+        }
+    }
 }
+
+/// Where a node is called, and where it is administered.
+pub type Doors = (SocketAddr, SocketAddr);
 
 /// Asks a node what an entity has.
 pub async fn totals(client: &Client, server: SocketAddr, entity: &str) -> Result<Answer, String> {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::{
-    callers::{Callers, totals},
+    callers::{Callers, Doors, totals},
     faults::{NODES, Victim},
     kinds::{Fault, Plan},
     replicas::{self, Events},
@@ -36,7 +36,7 @@ pub struct Run {
     directory: Option<TempDir>,
     kept: PathBuf,
     cluster: Cluster,
-    nodes: watch::Sender<Vec<std::net::SocketAddr>>,
+    nodes: watch::Sender<Vec<Doors>>,
     random: Random,
     injected: BTreeMap<Fault, usize>,
     acknowledged: u64,
@@ -66,7 +66,8 @@ impl Run {
         let cluster = Cluster::start_in(Some(network), directory.path(), NODES, &settings).await;
         let manifest = json!({"type": "ledger", "snapshot": {"every-events": 50}});
         cluster.node(0).deploy(&stead_test_support::guest("ledger"), &manifest).await;
-        let nodes = watch::Sender::new(cluster.running().map(|node| node.ingress).collect());
+        let nodes =
+            watch::Sender::new(cluster.running().map(|node| (node.ingress, node.admin)).collect());
         Self {
             kept: directory.path().to_owned(),
             directory: Some(directory),

@@ -88,6 +88,13 @@ impl Seen {
         let (count, last) = totals(answer);
         self.all().timeline.note(entity, Operation::Read { count, last }, called, answered, node);
     }
+
+    /// Notes what the admin API told of an entity.
+    pub fn status(&self, entity: &str, answer: &Answer, called: Instant, node: usize) {
+        let answered = Some(Instant::now());
+        let count = answer.json()["last-sequence"].as_u64().unwrap_or(u64::MAX);
+        self.all().timeline.note(entity, Operation::Counted { count }, called, answered, node);
+    }
 }
 
 impl All {

@@ -46,6 +46,11 @@ pub enum Operation {
         /// The last serial, as the answer had it.
         last: String,
     },
+    /// It was told how many events there are, and no more.
+    Counted {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// An operation, and when. A command that was tried again and again is one
@@ -181,6 +186,12 @@ fn moment_of(
             }
             Ok(Some(count * 2 + 1))
         }
+        Operation::Counted { count } => {
+            if *count > 0 && at(*count).is_none() {
+                return Err(format!("there is no event {count}"));
+            }
+            Ok(Some(count * 2 + 1))
+        }
     }
 }
 
@@ -227,6 +238,10 @@ mod tests {
         Operation::Read { count, last: last.to_owned() }
     }
 
+    fn counted(count: u64) -> Operation {
+        Operation::Counted { count }
+    }
+
     #[test]
     fn what_could_have_been_is_no_violation() {
         let none = Vec::<String>::new();
@@ -237,6 +252,7 @@ mod tests {
             (read(1, "a"), 4, Some(5)),
             (recorded("b", 2), 6, Some(7)),
             (read(2, "b"), 8, Some(9)),
+            (counted(2), 10, Some(11)),
         ];
         assert_eq!(violations(&one_by_one, &["a", "b"]), none);
         // At the same time, any order will do.
@@ -269,8 +285,10 @@ mod tests {
     #[test]
     fn every_kind_of_violation_is_found() {
         let a = (recorded("a", 1), 0, Some(1));
-        let planted: [(&str, Vec<Given>, &[&str]); 11] = [
+        let planted: [(&str, Vec<Given>, &[&str]); 13] = [
             ("a stale read", vec![a.clone(), (read(0, ""), 2, Some(3))], &["a"]),
+            ("a stale count", vec![a.clone(), (counted(0), 2, Some(3))], &["a"]),
+            ("a count of what was not durable", vec![(counted(2), 2, Some(3))], &["a"]),
             ("a read of what was not durable", vec![a.clone(), (read(2, "b"), 2, Some(3))], &["a"]),
             ("a read of another past", vec![(read(1, "x"), 0, Some(1))], &["a"]),
             (
@@ -366,14 +384,21 @@ mod tests {
             }
             let count = done
                 .iter()
-                .filter(|at| !matches!(operations[**at].0, Operation::Read { .. }))
+                .filter(|at| {
+                    matches!(
+                        operations[**at].0,
+                        Operation::Recorded { .. } | Operation::Sent { .. }
+                    )
+                })
                 .count() as u64;
             let fits = match operation {
                 Operation::Recorded { sequence, .. } => *sequence == count + 1,
                 Operation::Sent { serial } => {
                     ["a", "b", "c"].get(count as usize) == Some(&serial.as_str())
                 }
-                Operation::Read { count: read, .. } => *read == count,
+                Operation::Read { count: read, .. } | Operation::Counted { count: read } => {
+                    *read == count
+                }
             };
             if fits {
                 done.push(next);
