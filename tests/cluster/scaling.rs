@@ -4,12 +4,13 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use stead_tests::{client::Client, cluster::Cluster, ledger};
+use stead_tests::{client::Client, cluster::Cluster, ledger, node::binary};
 use tokio::task::JoinHandle;
 
 use crate::steady::Steady;
@@ -60,8 +61,16 @@ async fn a_cluster_grows_to_five_nodes_and_shrinks_to_three_and_no_request_fails
     }
 }
 
-/// A node leaves for good, in order.
+/// A node leaves for good, in order: it is emptied, and then stopped.
 async fn leave(cluster: &mut Cluster, at: usize) {
+    let (node, admin) = (cluster.peer(at).to_string(), cluster.node(0).admin);
+    let drained = tokio::task::spawn_blocking(move || {
+        let admin = format!("http://{admin}");
+        Command::new(binary()).args(["node", "drain", &node, "--admin", &admin]).output()
+    });
+    let said = drained.await.expect("it isn't broken off").expect("it runs");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    println!("{}", String::from_utf8_lossy(&said.stdout).trim());
     cluster.stop(at);
     cluster.lose_disk(at);
 }

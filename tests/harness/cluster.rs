@@ -172,6 +172,12 @@ impl Cluster {
         self.nodes.is_empty()
     }
 
+    /// Where a place's node is reached by others.
+    #[must_use]
+    pub fn peer(&self, at: usize) -> SocketAddr {
+        self.peers[at]
+    }
+
     /// A node that runs.
     ///
     /// # Panics
