@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{
     alone,
-    name_server::{NAME, NameServer, Records},
+    name_server::{NAME, NameServer, Records, SERVICE},
 };
 
 const NODES: usize = 3;
@@ -173,4 +173,16 @@ async fn a_name_server_may_come_late_and_change_its_mind_and_one_cluster_forms()
     house.cluster.stop(1);
     house.cluster.begin(1);
     assert_eq!(house.are_one(&[1, 2, 3]).await, formed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_know_a_service_only_form_one_cluster() {
+    let _alone = alone().await;
+    let Some(network) = Network::new() else { return };
+    // The port comes with the record: no node has to know that of another.
+    three_form_one(network, &format!("srv:{SERVICE}"), |house| Records {
+        services: house.addresses(&[0, 1, 2]).into_iter().map(|ip| (ip, 8082)).collect(),
+        ..Records::default()
+    })
+    .await;
 }
