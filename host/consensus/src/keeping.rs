@@ -34,8 +34,6 @@ pub(crate) enum Others {
 pub(crate) struct Keeping {
     /// How far the store is durable.
     durable: LogIndex,
-    /// What was let go.
-    released: LogIndex,
     /// What was durable at a time, and is let go if nobody is missed for a while.
     settles: Option<(LogIndex, Duration)>,
     /// Since when something is kept for others.
@@ -49,30 +47,31 @@ impl Keeping {
     }
 
     /// Whether there is anything that could be let go.
-    pub(crate) fn holds(&self) -> bool {
-        self.durable > self.released
+    pub(crate) fn holds(&self, released: LogIndex) -> bool {
+        self.durable > released
     }
 
-    /// Up to where the log may be let go, if that is further than before. `surplus`:
-    /// up to where it has to be, whoever lacks it.
+    /// Up to where the log may be let go, if that is further than it was already
+    /// `released`. `surplus`: up to where it has to be, whoever lacks it.
     pub(crate) fn release(
         &mut self,
         others: Others,
+        released: LogIndex,
         surplus: LogIndex,
         age_max: Duration,
         now: Duration,
     ) -> Option<LogIndex> {
-        if !self.holds() {
+        if !self.holds(released) {
             self.holds_since = None;
             return None;
         }
         let wanted = match others {
             Others::None => self.durable,
             Others::Have(all) => all.min(self.durable),
-            Others::There => self.settled(now),
+            Others::There => self.settled(released, now),
             Others::Away => {
                 self.settles = None;
-                self.released
+                released
             }
         };
         let holds = wanted < self.durable && others != Others::There;
@@ -82,19 +81,16 @@ impl Keeping {
             true if holds => self.durable,
             _ => wanted.max(surplus.min(self.durable)),
         };
-        (wanted > self.released).then(|| {
-            self.released = wanted;
-            wanted
-        })
+        (wanted > released).then_some(wanted)
     }
 
     /// What has been durable for a while.
-    fn settled(&mut self, now: Duration) -> LogIndex {
+    fn settled(&mut self, released: LogIndex, now: Duration) -> LogIndex {
         let (through, at) = *self.settles.get_or_insert((self.durable, now));
         if now.saturating_sub(at) < SETTLE {
-            return self.released;
+            return released;
         }
-        self.settles = (through < self.durable).then_some((self.durable, now));
+        self.settles = Some((self.durable, now));
         through
     }
 }
@@ -106,60 +102,82 @@ mod tests {
     const NO: LogIndex = LogIndex(0);
     const HOUR: Duration = Duration::from_secs(3_600);
 
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    /// A group whose log goes when it may.
+    struct Log(Keeping, LogIndex);
+
+    impl Log {
+        fn durable(through: u64) -> Self {
+            let mut keeping = Keeping::default();
+            keeping.checkpointed(LogIndex(through));
+            Self(keeping, NO)
+        }
+
+        fn go(&mut self, others: Others, surplus: u64, second: u64) -> Option<u64> {
+            let now = Duration::from_secs(second);
+            let released = self.0.release(others, self.1, LogIndex(surplus), HOUR, now);
+            self.1 = released.unwrap_or(self.1);
+            released.map(LogIndex::get)
+        }
     }
 
-    fn durable(through: u64) -> Keeping {
-        let mut keeping = Keeping::default();
-        keeping.checkpointed(LogIndex(through));
-        keeping
+    fn have(through: u64) -> Others {
+        Others::Have(LogIndex(through))
     }
 
     #[test]
     fn a_node_that_is_alone_keeps_nothing() {
-        let mut keeping = durable(7);
-        assert_eq!(keeping.release(Others::None, NO, HOUR, at(0)), Some(LogIndex(7)));
-        assert_eq!(keeping.release(Others::None, NO, HOUR, at(1)), None);
-        keeping.checkpointed(LogIndex(3));
-        assert_eq!(keeping.release(Others::None, NO, HOUR, at(2)), None, "it never goes back");
+        let mut log = Log::durable(7);
+        assert_eq!(log.go(Others::None, 0, 0), Some(7));
+        assert_eq!(log.go(Others::None, 0, 1), None);
+        log.0.checkpointed(LogIndex(3));
+        assert_eq!(log.go(Others::None, 0, 2), None, "it never goes back");
     }
 
     #[test]
     fn a_leader_keeps_what_the_last_one_lacks() {
-        let mut keeping = durable(100);
-        let mut go =
-            |have, second| keeping.release(Others::Have(LogIndex(have)), NO, HOUR, at(second));
-        assert_eq!(go(0, 0), None);
-        assert_eq!(go(40, 1), Some(LogIndex(40)));
-        assert_eq!(go(40, 2), None);
-        assert_eq!(go(500, 3), Some(LogIndex(100)), "and what is not durable here");
+        let mut log = Log::durable(100);
+        assert_eq!(log.go(have(0), 0, 0), None);
+        assert_eq!(log.go(have(40), 0, 1), Some(40));
+        assert_eq!(log.go(have(40), 0, 2), None);
+        assert_eq!(log.go(have(500), 0, 3), Some(100), "and what is not durable here");
     }
 
     #[test]
     fn a_follower_lets_go_what_was_durable_for_a_while_in_which_nobody_was_missed() {
-        let mut keeping = durable(100);
-        assert_eq!(keeping.release(Others::There, NO, HOUR, at(0)), None);
-        keeping.checkpointed(LogIndex(200));
-        assert_eq!(keeping.release(Others::There, NO, HOUR, at(9)), None);
-        assert_eq!(keeping.release(Others::There, NO, HOUR, at(10)), Some(LogIndex(100)));
-        assert_eq!(keeping.release(Others::Away, NO, HOUR, at(19)), None);
-        assert_eq!(keeping.release(Others::There, NO, HOUR, at(25)), None, "it begins again");
-        assert_eq!(keeping.release(Others::There, NO, HOUR, at(35)), Some(LogIndex(200)));
+        let mut log = Log::durable(100);
+        assert_eq!(log.go(Others::There, 0, 0), None);
+        log.0.checkpointed(LogIndex(200));
+        assert_eq!(log.go(Others::There, 0, 9), None);
+        assert_eq!(log.go(Others::There, 0, 10), Some(100));
+        assert_eq!(log.go(Others::Away, 0, 19), None);
+        assert_eq!(log.go(Others::There, 0, 25), None, "it begins again");
+        assert_eq!(log.go(Others::There, 0, 35), Some(200));
+    }
+
+    #[test]
+    fn what_did_not_go_is_let_go_again() {
+        let mut log = Log::durable(100);
+        for second in 0..3 {
+            let now = Duration::from_secs(second);
+            let released = log.0.release(have(60), NO, NO, HOUR, now);
+            assert_eq!(released, Some(LogIndex(60)));
+        }
     }
 
     #[test]
     fn it_is_kept_no_longer_and_no_more_than_is_allowed() {
-        for others in [Others::Away, Others::Have(LogIndex(10))] {
-            let mut keeping = durable(100);
-            let first = keeping.release(others, NO, HOUR, at(0));
-            assert!(first.is_none_or(|released| released == LogIndex(10)));
-            assert_eq!(keeping.release(others, LogIndex(60), HOUR, at(5)), Some(LogIndex(60)));
-            assert_eq!(keeping.release(others, LogIndex(500), HOUR, at(6)), Some(LogIndex(100)));
-            keeping.checkpointed(LogIndex(200));
-            assert_eq!(keeping.release(others, NO, HOUR, at(10)), None);
-            assert_eq!(keeping.release(others, NO, HOUR, at(3_609)), None);
-            assert_eq!(keeping.release(others, NO, HOUR, at(3_610)), Some(LogIndex(200)));
+        for others in [Others::Away, have(10)] {
+            let mut log = Log::durable(100);
+            assert!(log.go(others, 0, 0).is_none_or(|released| released == 10));
+            assert_eq!(log.go(others, 60, 5), Some(60));
+            assert_eq!(log.go(others, 500, 6), Some(100));
+            log.0.checkpointed(LogIndex(200));
+            assert_eq!(log.go(others, 0, 7), None);
+            assert_eq!(log.go(others, 0, 3_599), None);
+            assert_eq!(log.go(others, 0, 3_600), Some(200));
+            // Who has been away for that long is sent a store anyway.
+            log.0.checkpointed(LogIndex(300));
+            assert_eq!(log.go(others, 0, 3_601), Some(300));
         }
     }
 }

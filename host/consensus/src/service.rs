@@ -8,7 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use openraft::{ServerState, errors::ClientWriteError, raft::ClientWriteResult};
+use openraft::{
+    ServerState, async_runtime::WatchReceiver, errors::ClientWriteError, raft::ClientWriteResult,
+};
 use stead_journal::JournalOptions;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::{
@@ -119,7 +121,8 @@ impl Service {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut said = Instant::now();
-        let mut let_go = Instant::now();
+        let mut let_go = tokio::time::interval(LET_GO);
+        let_go.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut say_soon = false;
         loop {
             tokio::select! {
@@ -144,11 +147,8 @@ impl Service {
                         said = Instant::now();
                         self.say_what_it_leads();
                     }
-                    if let_go.elapsed() >= LET_GO {
-                        let_go = Instant::now();
-                        self.let_all_go().await;
-                    }
                 }
+                _ = let_go.tick() => self.let_all_go().await,
                 _ = &mut stopped => return,
             }
         }
@@ -181,7 +181,8 @@ impl Service {
             Task::Checkpointed(partition, through) => {
                 if let Some(member) = self.member(partition) {
                     lock(&member.keeping).checkpointed(through.index);
-                    self.let_go(member, LogIndex(0)).await;
+                    // The log is let go only behind a snapshot, which is the store.
+                    let _ = member.raft.trigger().snapshot().await;
                 }
             }
             Task::Presence(node, there) => {
@@ -340,7 +341,12 @@ impl Service {
     /// Lets go what of a group's log nobody needs any more, and in any case what is
     /// surplus and durable.
     async fn let_go(&self, member: &Member, surplus: LogIndex) {
-        if !lock(&member.keeping).holds() {
+        let purged = {
+            let metrics = member.raft.metrics();
+            let purged = metrics.borrow_watched().purged;
+            purged.map_or(LogIndex(0), |id| log_index(id.index))
+        };
+        if !lock(&member.keeping).holds(purged) {
             return;
         }
         let view = GroupView::of(member);
@@ -357,9 +363,10 @@ impl Service {
             }
         };
         let (age_max, now) = (self.keep.age_max, self.keep.since.elapsed());
-        let released = lock(&member.keeping).release(others, surplus, age_max, now);
+        let released = lock(&member.keeping).release(others, purged, surplus, age_max, now);
         if let Some(through) = released {
-            release(member, through).await;
+            // A group that has stopped needs nothing. What goes is seen the next time.
+            let _ = member.raft.trigger().purge_log(raft_index(through)).await;
         }
     }
 
@@ -492,13 +499,4 @@ fn refusal(error: &ClientWriteError<Group>) -> ProposalError {
         _ => None,
     };
     ProposalError::NotLeader { leader }
-}
-
-/// The log up to here is not needed any more.
-async fn release(member: &Member, through: LogIndex) {
-    // A group that has stopped needs nothing.
-    let trigger = member.raft.trigger();
-    if trigger.snapshot().await.is_ok() {
-        let _ = trigger.purge_log(raft_index(through)).await;
-    }
 }
