@@ -192,6 +192,145 @@ mod tests {
         ));
     }
 
+    /// One of each kind of question, and of each answer, in the order of their numbers.
+    /// A new kind comes at the end of its list, and gets a line at the end of its file.
+    fn all() -> (Vec<Ask>, Vec<Told>) {
+        let address = || "a/b".parse().expect("an address");
+        let entity_type = || "a".parse().expect("a type");
+        let step = Ask::Step;
+        let partition = 300;
+        let asks = vec![
+            Ask::Command {
+                address: address(),
+                name: "add".into(),
+                body: vec![9, 8],
+                request: RequestId::Minted(300),
+                fresh: false,
+                patience_ms: 300,
+            },
+            Ask::Query { address: address(), name: "n".into(), body: vec![1], patience_ms: 300 },
+            Ask::Events { address: address(), from: 1, to: 300, count_max: 7 },
+            Ask::Snapshot { address: address() },
+            Ask::TakeSnapshot { address: address() },
+            Ask::Inspect { address: address() },
+            Ask::Entities {
+                entity_type: entity_type(),
+                after: Some("b".parse().expect("an id")),
+                count_max: 7,
+                partitions: vec![1, 300],
+            },
+            Ask::Deploy { component: ComponentHash([7; 32]), manifest: Json(vec![1]) },
+            Ask::Rollback { entity_type: entity_type(), version: TypeVersion(300) },
+            Ask::Undeploy { entity_type: entity_type() },
+            Ask::Component { component: ComponentHash([7; 32]), from: 300 },
+            Ask::Groups,
+            step(Step::AddLearner { partition, node: NodeId(7) }),
+            Ask::Follow { through: SequenceNumber(300) },
+            step(Step::ChangeVoters { partition, voters: vec![NodeId(7), NodeId(8)] }),
+            step(Step::RemoveLearner { partition, node: NodeId(7) }),
+            step(Step::TransferLeader { partition, to: NodeId(7) }),
+        ];
+        let reply = CommandReply {
+            body: vec![9],
+            sequence: SequenceNumber(300),
+            request: RequestId::Caller("k".into()),
+            replayed: true,
+        };
+        let group = Group {
+            partition,
+            term: 300,
+            leads: true,
+            voters: vec![NodeId(7)],
+            learners: vec![NodeId(8)],
+            is_changing: true,
+            last: 300,
+            matched: vec![(NodeId(7), 300)],
+        };
+        let view = SnapshotView {
+            sequence: SequenceNumber(300),
+            version: TypeVersion(2),
+            at: stead_model::TimestampMs(300),
+            state: vec![1, 2],
+        };
+        let status = EntityStatus {
+            address: "a/b".into(),
+            partition,
+            live: true,
+            last_sequence: SequenceNumber(300),
+            snapshot_sequence: Some(SequenceNumber(2)),
+            waiting: 3,
+            last_replay_events: None,
+            quarantined: false,
+            unreadable: Some("x".into()),
+        };
+        let tolds = vec![
+            Told::Command(Ok(reply)),
+            Told::Query(Ok(vec![9])),
+            Told::Events(Ok(EventPage::default())),
+            Told::Snapshot(Ok(Some(view.clone()))),
+            Told::Taken(Ok(view)),
+            Told::Inspection(Ok(status)),
+            Told::Entities(Ok(vec!["b".parse().expect("an id")])),
+            Told::Deployed(Ok(SequenceNumber(300))),
+            Told::Component(Some((vec![9], 300))),
+            Told::Groups(Groups { draining: true, groups: vec![group] }),
+            Told::Step(Err("no".into())),
+            Told::Unknown("what".into()),
+            Told::Followed(true),
+            Told::Query(Err(CallError::DeadlinePassed)),
+            Told::Deployed(Err(DeployError::Stopping)),
+        ];
+        (asks, tolds)
+    }
+
+    /// What is said is pinned, kind by kind: nodes of two releases must understand each
+    /// other. `STEAD_GOLDEN=make` makes the file if there is none.
+    #[test]
+    fn all_that_is_said_is_these_bytes() {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (asks, tolds) = all();
+        let asked = asks.iter().map(|ask| format!("ask {}", hex(&encode(ask))));
+        let told = tolds.iter().map(|told| format!("told {}", hex(&encode(told))));
+        let lines: Vec<String> = asked.chain(told).collect();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/wire.txt");
+        if std::env::var_os("STEAD_GOLDEN").is_some_and(|value| value == "make") && !path.exists() {
+            std::fs::write(&path, lines.join("\n") + "\n").expect("written");
+        }
+        let golden = std::fs::read_to_string(&path).expect("a golden file");
+        assert_eq!(lines, golden.lines().collect::<Vec<_>>());
+        for (kind, ask) in asks.iter().take(14).enumerate() {
+            let bytes = encode(ask);
+            assert_eq!(
+                bytes.first().copied().map(usize::from),
+                Some(kind),
+                "kinds keep their numbers: {ask:?}"
+            );
+            let read: Ask = decode(&bytes).expect("it reads what it writes");
+            assert_eq!(format!("{read:?}"), format!("{ask:?}"));
+        }
+        for (kind, told) in tolds.iter().take(13).enumerate() {
+            let bytes = encode(told);
+            assert_eq!(
+                bytes.first().copied().map(usize::from),
+                Some(kind),
+                "kinds keep their numbers: {told:?}"
+            );
+            let read: Told = decode(&bytes).expect("it reads what it writes");
+            assert_eq!(format!("{read:?}"), format!("{told:?}"));
+        }
+    }
+
+    /// A question of a later release is told to be unknown, and does no other harm.
+    #[test]
+    fn a_kind_that_only_a_later_release_knows_is_an_error_like_another() {
+        for later in 14..=255_u8 {
+            let bytes: &[u8] = if later < 128 { &[later, 1] } else { &[later, 1, 1] };
+            let why = decode::<Ask>(bytes).expect_err("there is no such kind");
+            assert!(!why.is_empty());
+            assert!(decode::<Told>(bytes).is_err());
+        }
+    }
+
     #[test]
     fn garbage_is_told() {
         assert!(decode::<Ask>(&[]).is_err());
