@@ -543,7 +543,8 @@ fn config() -> Config {
         enable_heartbeat: false,
         enable_elect: false,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 0,
+        // What is let go is said by `keeping`, and by nobody else.
+        max_in_snapshot_log_to_keep: u64::MAX,
         purge_batch_size: 1,
         // What was committed last may not have been written down.
         enable_leader_restore: Some(false),

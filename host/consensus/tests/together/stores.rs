@@ -102,6 +102,12 @@ fn a_store_goes_on_where_its_connection_broke() {
     house.net.bulk_passes.store(2, Ordering::Relaxed);
     join(&house, partition, other);
     wait_for_all(&house, partition, other);
+    // The sender may not have heard yet that all is there.
+    let until = Instant::now() + PATIENCE;
+    while house.transfers().finished == 0 {
+        assert!(Instant::now() < until, "{:?}", house.transfers());
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let totals = house.transfers();
     let lost = house.net.bulk_lost.load(Ordering::Relaxed);
     assert_eq!((totals.begun, totals.finished), (1, 1), "it was not begun anew: {totals:?}");
@@ -162,6 +168,11 @@ fn a_receiver_that_has_forgotten_is_sent_the_store_anew() {
     house.start(disk);
     house.node(leader).limit_transfers(TransferLimits::default());
     wait_for_all(&house, partition, other);
+    let until = Instant::now() + PATIENCE;
+    while house.transfers().finished == 0 {
+        assert!(Instant::now() < until, "{:?}", house.transfers());
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let totals = house.transfers();
     assert!(totals.begun >= 2 && totals.finished == 1, "{totals:?}");
 }
