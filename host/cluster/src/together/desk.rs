@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use stead_consensus::{Consensus, MembersChange};
+use stead_consensus::{Consensus, GroupView, MembersChange};
 use stead_model::{PartitionId, Term};
 use stead_peers::{Lane, PeerInfo, Reply, Service as PeerService};
 use tokio::runtime::Handle;
@@ -190,22 +190,26 @@ impl Cluster {
             if view.voters.is_empty() {
                 continue;
             }
-            let leads = *consensus.leads(partition).borrow() == Some(view.term);
-            groups.push(Group {
-                partition: partition.get(),
-                term: view.term.get(),
-                leads,
-                voters: view.voters.into_iter().collect(),
-                deciding: view.deciding.into_iter().map(|of| of.into_iter().collect()).collect(),
-                learners: view.learners.into_iter().collect(),
-                is_changing: view.is_changing,
-                last: view.last.index.get(),
-                last_term: view.last.term.get(),
-                committed: view.committed.get(),
-                matched: view.matched.into_iter().map(|(n, index)| (n, index.get())).collect(),
-            });
+            groups.push(self.group_of(partition, view));
         }
         Groups { draining: self.roll().draining.contains(&self.id()), groups }
+    }
+
+    /// A group, as this node sees it.
+    pub(super) fn group_of(&self, partition: PartitionId, view: GroupView) -> Group {
+        Group {
+            partition: partition.get(),
+            term: view.term.get(),
+            leads: *self.consensus().leads(partition).borrow() == Some(view.term),
+            voters: view.voters.into_iter().collect(),
+            deciding: view.deciding.into_iter().map(|of| of.into_iter().collect()).collect(),
+            learners: view.learners.into_iter().collect(),
+            is_changing: view.is_changing,
+            last: view.last.index.get(),
+            last_term: view.last.term.get(),
+            committed: view.committed.get(),
+            matched: view.matched.into_iter().map(|(n, index)| (n, index.get())).collect(),
+        }
     }
 
     /// Carries out a step of placement on a group that this node leads.

@@ -55,8 +55,20 @@ impl Cluster {
         }
     }
 
-    /// Looks at most once in a while, whoever asks.
     async fn why_lost(&self, partition: PartitionId) -> Option<String> {
+        let view = self.consensus().view(partition).await;
+        if view.deciding.is_empty() {
+            return self.why_lost_elsewhere(partition).await;
+        }
+        // This node takes part in it, and knows who else does.
+        let mut there = self.others();
+        there.insert(self.id());
+        let lost = self.lost_of(&self.group_of(partition, view), &there)?;
+        Some(sentence(&lost))
+    }
+
+    /// Asks the others, at most once in a while, whoever wants to know.
+    async fn why_lost_elsewhere(&self, partition: PartitionId) -> Option<String> {
         let mut known = self.0.together.as_ref()?.lost.lock().await;
         match &*known {
             Some((looked, lost)) if looked.elapsed() < FRESH => {

@@ -323,6 +323,8 @@ impl Cluster {
         };
         let cluster = charter.cluster;
         tracing::info!(%cluster, founded = charter.founding, "this node is part of a cluster");
+        // Before anybody asks whether it is welcome.
+        self.read_roll(SequenceNumber(0)).await;
         let config = PeersConfig {
             lanes,
             protocol: options.protocol(),
@@ -335,7 +337,6 @@ impl Cluster {
         let Some(together) = &self.0.together else { return Ok(()) };
         // Each is set once, here.
         let _ = together.peers.set(Arc::clone(&peers));
-        self.read_roll(SequenceNumber(0)).await;
         if knew {
             self.is_welcome(&peers, &options.seeds).await?;
         }

@@ -146,3 +146,26 @@ async fn the_admin_api_has_limits_of_its_own() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     get(server.address, "/types").await.problem(503, "too-many-connections");
 }
+
+#[tokio::test]
+async fn the_cluster_is_acted_on_only_in_words_that_are_understood() {
+    let (_, server) = start().await;
+    let at = server.address;
+    let node = "ab".repeat(16);
+    let drain = format!("/cluster/nodes/{node}/drain");
+    let json = [("content-type", "application/json")];
+    for (method, path, body, status, code) in [
+        ("PUT", drain.as_str(), "{}", 409, "refused"),
+        ("PUT", &drain, r#"{"force": true}"#, 409, "refused"),
+        ("DELETE", &drain, "", 409, "refused"),
+        ("PUT", &drain, r#"{"forse": true}"#, 400, "malformed-body"),
+        ("PUT", "/cluster/nodes/ab/drain", "{}", 400, "malformed-node"),
+        ("POST", "/cluster/recover", &format!(r#"{{"lost": ["{node}"]}}"#), 409, "refused"),
+        ("POST", "/cluster/recover", r#"{"lost": ["x"]}"#, 400, "malformed-body"),
+        ("PUT", "/chaos/cut-off", r#"{"nodes": []}"#, 409, "refused"),
+        ("PUT", "/chaos/cut-off", "{}", 400, "malformed-body"),
+    ] {
+        // The house is a node that is alone.
+        send(at, method, path, &json, body.as_bytes()).await.problem(status, code);
+    }
+}
