@@ -33,7 +33,13 @@ impl Up {
             .spawn()
             .expect("it starts");
         let mut up = Self { child, directory: directory.to_owned() };
-        up.until("it has settled", |up| up.state()["settled"] == true).await;
+        // What another wrote down before it was killed says nothing of this one.
+        let pid = u64::from(up.child.id());
+        up.until("it has settled", |up| {
+            let state = up.state();
+            state["up"]["pid"] == pid && state["settled"] == true
+        })
+        .await;
         up
     }
 
