@@ -30,8 +30,8 @@ use crate::{
     members,
     network::Network,
     presence::Presence,
-    transfers::Transfers,
     recovering,
+    transfers::Transfers,
     types::{Committed, Group, log_index, raft_index},
     wire::{self, Message, Reply, Request},
 };
