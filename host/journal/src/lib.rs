@@ -30,6 +30,6 @@ pub use options::{Identity, JournalEvents, JournalOptions, PlantedBug};
 pub use stepping::{Step, Stepper, Work};
 pub use store::{
     EntityRecord, Received, Receiving, RecordedReply, SnapshotView, StoreExport, StoreReader,
-    StoredEvent, StoredMembers,
+    StoreRow, StoredEvent, StoredMembers,
 };
 pub use travel::{EntryError, decode_entry, encode_entry};

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use stead_model::{Address, PartitionCount, RequestId};
+use stead_model::{Address, RequestId};
 
 use crate::{
     model::TYPE,
@@ -21,6 +21,8 @@ use crate::{
 
 /// How much longer than the node's own patience a caller waits for it.
 const GRACE_MS: u64 = 300;
+/// Tries of last words are counted from here, so that none is taken for another.
+const LAST: u64 = 1 << 32;
 /// The longest pause between tries.
 const PAUSE_MS_MAX: u64 = 400;
 
@@ -129,12 +131,11 @@ pub trait Reach {
 
 impl Clients {
     /// So many callers of so many entities.
-    pub fn new(mut random: Random, count: PartitionCount, clients: usize, entities: u64) -> Self {
+    pub fn new(mut random: Random, clients: usize, entities: u64) -> Self {
         let entities = (0..entities)
             .map(|nth| format!("{TYPE}/e{nth}").parse().expect("an address"))
             .collect();
         let doing = (0..clients).map(|_| Doing::Resting(random.below(500))).collect();
-        let _ = count;
         Self {
             doing,
             random,
@@ -208,7 +209,7 @@ impl Clients {
                     minted: false,
                 };
                 self.doing.push(Doing::About(now + self.random.below(100), operation));
-                self.tries.push(1 << 32);
+                self.tries.push(LAST);
             }
         }
     }
@@ -229,10 +230,9 @@ impl Clients {
                     self.try_it(now, client, operation, true, reach, properties);
                 }
                 Doing::About(when, operation) if *when <= now => {
-                    let (first, operation) = (operation.id, operation.clone());
-                    let fresh = self.tries.get(client).is_some_and(|tries| *tries == 1 << 32);
-                    let _ = first;
-                    self.try_it(now, client, operation, fresh, reach, properties);
+                    let operation = operation.clone();
+                    let first = self.tries.get(client).is_some_and(|tries| *tries == LAST);
+                    self.try_it(now, client, operation, first, reach, properties);
                 }
                 Doing::Waiting { at, until, operation } => {
                     // A connection to what crashed breaks.

@@ -45,14 +45,16 @@ mod command {
     }
 
     pub(crate) fn run() -> ExitCode {
-        // `RUST_LOG=info` with one seed tells what the nodes say.
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-            .without_time()
-            .with_ansi(false)
-            .with_writer(std::io::stderr)
-            .try_init();
         let arguments = Arguments::parse();
+        if arguments.seed.is_some() {
+            // `RUST_LOG=info` tells what the nodes say.
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+                .without_time()
+                .with_ansi(false)
+                .with_writer(std::io::stderr)
+                .try_init();
+        }
         let bug = match arguments.planted.as_deref() {
             None | Some("all") => None,
             Some(name) => match Planted::named(name) {

@@ -32,6 +32,9 @@ use crate::{
 
 /// How long after everything was healed a run may take to come to rest.
 const REST_MS_MAX: u64 = 60_000;
+/// How long until all replicas are alike. Whoever sends a store may wait two minutes
+/// for the answer to its end, if that was lost.
+const ALIKE_MS_MAX: u64 = 180_000;
 /// How often stores are compared.
 const COMPARE_MS: u64 = 250;
 
@@ -154,8 +157,7 @@ impl World {
         });
         let machines = machines.collect();
         let (clients, entities) = (2 + random.below(4), 2 + random.below(5));
-        let clients =
-            Clients::new(random.fork(), count, usize::try_from(clients).unwrap_or(2), entities);
+        let clients = Clients::new(random.fork(), usize::try_from(clients).unwrap_or(2), entities);
         let settings = Settings {
             replicas: Replicas::Three,
             partitions: count,
@@ -423,8 +425,8 @@ impl World {
             let why = format!("after {REST_MS_MAX} ms not answered: {waiting:?}{}", self.shown());
             return self.properties.fail("every partition serves", why);
         }
-        if !self.until(REST_MS_MAX, Self::has_settled) {
-            let why = format!("after {REST_MS_MAX} ms the replicas are not alike{}", self.shown());
+        if !self.until(ALIKE_MS_MAX, Self::has_settled) {
+            let why = format!("after {ALIKE_MS_MAX} ms the replicas are not alike{}", self.shown());
             return self.properties.fail("replicas catch up", why);
         }
         self.check_stores();

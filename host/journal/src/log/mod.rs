@@ -92,7 +92,7 @@ pub(crate) struct Log {
 /// Who writes the log.
 enum Writing {
     Thread(Mutex<Option<JoinHandle<()>>>),
-    Steps(Mutex<Writer>),
+    Steps(Box<Mutex<Writer>>),
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -133,7 +133,7 @@ impl Log {
             Arc::clone(&applies),
         );
         let writing = if hands.are_stepped() {
-            Writing::Steps(Mutex::new(writer))
+            Writing::Steps(Box::new(Mutex::new(writer)))
         } else {
             let mut writer = writer;
             let thread = std::thread::Builder::new()

@@ -12,6 +12,9 @@ use crate::{
     store::reader::StoreReader,
 };
 
+/// A row of a store: the number of its table, its key, and what it says.
+pub type StoreRow = (u8, Vec<u8>, Vec<u8>);
+
 /// A store's rows as they were at one moment, in chunks. While it is there, the
 /// store's file can't reuse the room of what has changed since.
 pub struct StoreExport {
@@ -129,7 +132,7 @@ impl StoreExport {
     ///
     /// # Errors
     /// If the store is damaged or has failed.
-    pub fn rows(&self) -> Result<Vec<(u8, Vec<u8>, Vec<u8>)>, JournalError> {
+    pub fn rows(&self) -> Result<Vec<StoreRow>, JournalError> {
         self.store.guarded(|| {
             let mut found = Vec::new();
             let mut cursor = Cursor::default();

@@ -39,7 +39,7 @@ use std::{
 use redb::{Builder, Database, Durability, ReadableDatabase};
 use stead_model::{Address, Entry, LogIndex, LogPosition, PartitionId, Term};
 
-pub use export::StoreExport;
+pub use export::{StoreExport, StoreRow};
 pub(crate) use import::clear as clear_received;
 pub use import::{Received, Receiving};
 pub use reader::{EntityRecord, RecordedReply, SnapshotView, StoreReader, StoredEvent};

@@ -12,7 +12,7 @@
 
 mod confirming;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use stead_model::{Address, EntityType, Item, LogIndex, RequestId, Term, TimestampMs};
 
@@ -139,7 +139,7 @@ pub enum Deed<W> {
 pub struct Seat<G: Guests, W> {
     config: EngineConfig,
     engine: Engine<G>,
-    tickets: HashMap<Ticket, W>,
+    tickets: BTreeMap<Ticket, W>,
     confirming: Confirming<W>,
     next_ticket: u64,
     /// The term in which the engine leads.
@@ -162,7 +162,7 @@ impl<G: Guests, W> Seat<G, W> {
         Self {
             engine: Engine::new(config.clone()),
             config,
-            tickets: HashMap::new(),
+            tickets: BTreeMap::new(),
             confirming: Confirming::default(),
             next_ticket: 0,
             term: None,

@@ -13,6 +13,7 @@ mod stores_equal;
 
 use std::sync::Arc;
 
+use stead_journal::StoreRow;
 use stead_model::{Address, Entry, LogPosition, PartitionId};
 
 use crate::{
@@ -63,7 +64,7 @@ pub enum Seen<'a> {
         /// At which entry.
         position: LogPosition,
         /// Its rows.
-        rows: &'a [(u8, Vec<u8>, Vec<u8>)],
+        rows: &'a [StoreRow],
     },
     /// An entity, as a store shows it when all is at rest: its events' numbers.
     Events {

@@ -1,13 +1,12 @@
 //! One writer for each partition, term and index: no two entries of one term are
 //! at one index, on whichever nodes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use stead_model::{Entry, LogIndex, PartitionId, Term};
 
 use super::{Property, Seen};
 use crate::network::Machine;
-use std::sync::Arc;
 
 #[derive(Default)]
 pub(super) struct OneWriter {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use stead_journal::StoreRow;
 use stead_model::{LogPosition, PartitionId};
 
 use super::{Property, Seen};
 use crate::{network::Machine, trace::hash};
 
-type Rows = Vec<(u8, Vec<u8>, Vec<u8>)>;
+type Rows = Vec<StoreRow>;
 
 #[derive(Default)]
 pub(super) struct StoresEqual {
@@ -16,7 +17,7 @@ pub(super) struct StoresEqual {
     last: BTreeMap<PartitionId, (LogPosition, Rows)>,
 }
 
-fn sum(rows: &[(u8, Vec<u8>, Vec<u8>)]) -> u64 {
+fn sum(rows: &[StoreRow]) -> u64 {
     rows.iter().fold(rows.len() as u64, |sum, (table, key, value)| {
         hash(hash(hash(sum, &[*table]), key), value)
     })
