@@ -7,7 +7,7 @@
 //! native. The [`properties`] are checked after each millisecond; after the faults
 //! have healed, everything must be well again.
 //!
-//! The same seed gives the same run. That takes a seeded tokio, and so
+//! The same seed is to give the same run. That takes a seeded tokio, and so
 //! `--cfg tokio_unstable`; without it this crate is empty.
 #![forbid(unsafe_code)]
 #![cfg(tokio_unstable)]
