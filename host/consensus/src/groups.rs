@@ -13,7 +13,7 @@ use stead_journal::{
     Disk, Journal, JournalError, JournalEvents, JournalOptions, JournalStatus, LogState,
     PartitionLog, RecoveryReport, Step, Stepper, StoreReader, Work,
 };
-use stead_model::{Entry, LogIndex, LogPosition, NodeId, PartitionCount, PartitionId, Term};
+use stead_model::{Entry, LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::{
@@ -705,7 +705,6 @@ impl Groups {
                 incoming,
                 installing,
                 keeping: Mutex::new(keeping),
-                transfers: transfers.clone(),
                 handover,
                 bidden,
                 planted,

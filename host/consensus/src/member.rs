@@ -17,7 +17,6 @@ use crate::{
     keeping::Keeping,
     machine::Machine,
     receiving::Incoming,
-    transfers::Transfers,
     types::Group,
 };
 
@@ -30,8 +29,6 @@ pub(crate) struct Member {
     pub(crate) installing: RwLock<()>,
     /// What of its log is kept for others.
     pub(crate) keeping: Mutex<Keeping>,
-    /// The stores that this node sends.
-    pub(crate) transfers: Transfers,
     /// What is held back while leadership is handed over.
     pub(crate) handover: Handover,
     /// Whether the leader has bidden this replica stand.

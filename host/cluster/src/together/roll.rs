@@ -123,9 +123,8 @@ pub(super) async fn follow(cluster: Cluster) {
         applied.borrow_and_update();
         seen = cluster.read_roll(seen).await;
         cluster.ask_whether_welcome(&mut asked).await;
-        match tokio::time::timeout(AGAIN, applied.changed()).await {
-            Ok(Err(_)) => return,
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(_)) = tokio::time::timeout(AGAIN, applied.changed()).await {
+            return;
         }
     }
 }

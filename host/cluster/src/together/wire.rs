@@ -241,9 +241,12 @@ mod tests {
             term: 300,
             leads: true,
             voters: vec![NodeId(7)],
+            deciding: vec![vec![NodeId(7)]],
             learners: vec![NodeId(8)],
             is_changing: true,
             last: 300,
+            last_term: 3,
+            committed: 299,
             matched: vec![(NodeId(7), 300)],
         };
         let view = SnapshotView {
@@ -260,6 +263,8 @@ mod tests {
             snapshot_sequence: Some(SequenceNumber(2)),
             waiting: 3,
             last_replay_events: None,
+            last_replay_us: Some(300),
+            instance_memory_bytes: Some(300),
             quarantined: false,
             unreadable: Some("x".into()),
         };

@@ -78,7 +78,7 @@ impl Net {
             return None;
         }
         let lost = self.bulk_lost.fetch_add(1, Ordering::Relaxed);
-        Some(if lost % 2 == 0 { Breaks::After } else { Breaks::Before })
+        Some(if lost.is_multiple_of(2) { Breaks::After } else { Breaks::Before })
     }
 
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool {

@@ -57,7 +57,7 @@ fn faults(seed: u64) -> Faults {
         crash_permille: [0, 10, 60][(seed / 84 % 3) as usize],
         // Mostly none, so that many bid at the same time.
         grace_ms: [0, 0, 10_000][(seed / 252 % 3) as usize],
-        unlucky: seed % 2 == 0,
+        unlucky: seed.is_multiple_of(2),
         forgets: false,
     }
 }

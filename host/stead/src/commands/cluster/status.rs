@@ -120,7 +120,8 @@ fn bar(percent: u64) -> String {
 /// Says what is wrong, and what to do about it.
 fn amiss(screen: &Screen, status: &ClusterStatus) {
     // Those that miss the same nodes are said at once.
-    let mut alike: BTreeMap<(&[String], u64), (Vec<String>, TimestampMs)> = BTreeMap::new();
+    type Missing<'a> = (&'a [String], u64);
+    let mut alike: BTreeMap<Missing<'_>, (Vec<String>, TimestampMs)> = BTreeMap::new();
     for lost in &status.lost {
         let (partitions, since) =
             alike.entry((&lost.missing, lost.needed)).or_insert((Vec::new(), lost.since));
