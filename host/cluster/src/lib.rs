@@ -7,7 +7,6 @@ mod bridge;
 mod calls;
 mod catalog;
 mod clock;
-mod confirming;
 mod deployments;
 mod guests;
 mod history;
