@@ -68,7 +68,8 @@ impl Pace {
     /// How long to wait before these bytes go.
     fn take(&mut self, bytes: u64, per_second: u64, now: Duration) -> Duration {
         let begins = self.free_at.max(now);
-        let takes = Duration::from_secs_f64(bytes as f64 / per_second.max(1) as f64);
+        let seconds = bytes as f64 / per_second.max(1) as f64;
+        let takes = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         self.free_at = begins.saturating_add(takes);
         begins - now
     }
@@ -242,7 +243,8 @@ mod tests {
         // Nothing is saved up while nobody sends.
         assert_eq!(pace.take(1_000, 1_000, second * 100), Duration::ZERO);
         assert_eq!(pace.take(1, 1_000, second * 100), second);
-        assert!(pace.take(u64::MAX, 0, second * 200) > Duration::ZERO, "and none is for ever 0");
+        assert_eq!(pace.take(u64::MAX, 0, second * 200), Duration::ZERO);
+        assert!(pace.take(1, 0, second * 200) > second, "no rate at all is a slow one");
     }
 
     #[tokio::test]

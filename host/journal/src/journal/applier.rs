@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -56,7 +56,8 @@ pub(super) struct Applying {
     queue: Mutex<Queue>,
     wake: Condvar,
     room: Condvar,
-    log: OnceLock<Arc<Log>>,
+    /// The log holds on to this; the other way round neither would ever be let go.
+    log: OnceLock<Weak<Log>>,
     hands: Hands,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Who applies, if no thread does.
@@ -99,9 +100,13 @@ impl Applying {
     }
 
     /// Tells it of the log, which must hear of a store that has failed.
-    pub(super) fn serve(&self, log: Arc<Log>) {
+    pub(super) fn serve(&self, log: &Arc<Log>) {
         // It is set once, right after the start.
-        let _ = self.log.set(log);
+        let _ = self.log.set(Arc::downgrade(log));
+    }
+
+    fn log(&self) -> Option<Arc<Log>> {
+        self.log.get().and_then(Weak::upgrade)
     }
 
     pub(super) fn flush(&self) {
@@ -229,7 +234,7 @@ impl Worker {
             match store.apply(batch) {
                 Ok(()) => {
                     let through = store.progress().index;
-                    if let Some(log) = applying.log.get() {
+                    if let Some(log) = applying.log() {
                         log.applied(partition, through);
                     }
                     self.events.applied(partition, through);
@@ -237,7 +242,7 @@ impl Worker {
                 Err(error) => {
                     // What it lacks stays in the log, and is applied when the
                     // store is opened again.
-                    if let Some(log) = applying.log.get() {
+                    if let Some(log) = applying.log() {
                         log.refuse(partition, error);
                     }
                     return;

@@ -144,7 +144,7 @@ impl Journal {
         )
         .map_err(|error| thread_failed(&error))?;
         let log = Arc::new(log);
-        applying.serve(Arc::clone(&log));
+        applying.serve(&log);
         let checkpoints = Checkpoints::start(
             Arc::clone(&stores),
             Arc::clone(&log),
