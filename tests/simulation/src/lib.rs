@@ -4,7 +4,7 @@
 //! product's journal, consensus, engines and planner, driven on a runtime of the
 //! node's own whose time the run moves on. What is simulated beside is what they
 //! stand on: the network, gossip's word on who is there, and the guests, which are
-//! native. The [`properties`] are checked after each millisecond; after the faults
+//! native. The properties are checked after each millisecond; after the faults
 //! have healed, everything must be well again.
 //!
 //! The same seed is to give the same run. That takes a seeded tokio, and so

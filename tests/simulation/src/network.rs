@@ -383,4 +383,9 @@ impl Carrier for Link {
             }
         })
     }
+
+    /// All machines run the same program.
+    fn version(&self, _to: NodeId) -> u16 {
+        stead_consensus::RESUMES_FROM
+    }
 }
