@@ -40,7 +40,10 @@ async fn the_service_knows_who_asks_and_on_which_lane() {
     let (a, b) =
         pair_of(stead_peers::PeersConfig { epoch: 9, ..config(1) }, config(2), service).await;
     a.call(b.id, Lane::Bulk, Bytes::new()).await.expect("answered");
-    assert_eq!(*seen.lock().expect("not poisoned"), [(a.id, 9, stead_peers::PROTOCOL_MAX, Lane::Bulk)]);
+    assert_eq!(
+        *seen.lock().expect("not poisoned"),
+        [(a.id, 9, stead_peers::PROTOCOL_MAX, Lane::Bulk)]
+    );
 }
 
 /// The consensus log sends appends without waiting for answers and relies on
