@@ -10,10 +10,9 @@ use openraft::{
     entry::{RaftEntry, RaftPayload},
     impls::{BoxedErrorSource, EmptyNode, InlineBatch, leader_id_std},
 };
-use openraft_rt_tokio::TokioRuntime;
 use stead_model::{Entry, Item, LogIndex, LogPosition, NodeId, PartitionId, Term, TimestampMs};
 
-use crate::{encoding, groups::Told};
+use crate::{encoding, groups::Told, runtime::Runtime};
 
 /// The types of a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +28,7 @@ impl RaftTypeConfig for Group {
     type Vote = Vote;
     type Payload = Payload;
     type Entry = LogEntry;
-    type AsyncRuntime = TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = Told<T>
     where
