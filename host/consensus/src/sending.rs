@@ -35,8 +35,10 @@ pub const CHUNK_BYTES: u64 = 512 << 10;
 pub const RESUMES_FROM: u16 = 2;
 /// How often a chunk is sent to one that doesn't.
 const TRIES: u32 = 4;
-/// How long the answer to a chunk is waited for, and to the end of all.
-const CHUNK_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an answer is waited for, before it is asked again.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the answer to the end of all is waited for of one that can't be asked how
+/// far it has come.
 const END_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a receiver that can't be reached is waited for, before its store is given
 /// up.
@@ -131,7 +133,7 @@ impl Sender<'_> {
             self.ticket.sends();
             // The receiver knows a chunk that it has taken already.
             let request = Request::StoreChunk { id: self.id, nth, rows: WireBytes(rows.clone()) };
-            match self.way.ask(Lane::Bulk, request, CHUNK_PATIENCE).await {
+            match self.way.ask(Lane::Bulk, request, ANSWER_PATIENCE).await {
                 Ok(Reply::StoreTaken) => break,
                 Ok(other) => return Err(failed(unexpected(&other))),
                 Err(error) => waits.after(error, self.resumes()).await?,
@@ -149,7 +151,7 @@ impl Sender<'_> {
     async fn has_taken(&self, nth: u64, waits: &mut Waits) -> Result<bool, Failed> {
         loop {
             let asked = Request::StoreChunks { id: self.id };
-            match self.way.ask(Lane::Bulk, asked, CHUNK_PATIENCE).await {
+            match self.way.ask(Lane::Bulk, asked, ANSWER_PATIENCE).await {
                 Ok(Reply::StoreChunks(taken)) if taken == nth || taken == nth.saturating_add(1) => {
                     self.ticket.resumed();
                     return Ok(taken > nth);
@@ -165,24 +167,21 @@ impl Sender<'_> {
         }
     }
 
-    /// Has the store put in place. That may be said twice.
+    /// Has the store put in place. That may be said again: whoever says it while that
+    /// is done hears what comes of it.
     async fn end(&self, end: impl Fn() -> Request) -> Result<SnapshotResponse<Group>, Failed> {
         let mut waits = Waits::default();
+        let patience = if self.resumes() { ANSWER_PATIENCE } else { END_PATIENCE };
+        let mut is_forgotten = false;
         loop {
-            match self.way.ask(Lane::Bulk, end(), END_PATIENCE).await {
+            match self.way.ask(Lane::Bulk, end(), patience).await {
                 Ok(Reply::StoreInPlace(vote)) => return Ok(SnapshotResponse::new(vote.into())),
                 Ok(other) => return Err(failed(unexpected(&other))),
-                Err(error) if !self.resumes() => return Err(of_call(error)),
+                // One that neither has it nor has put it in place is sent it anew.
+                Err(error) if is_forgotten || !self.resumes() => return Err(of_call(error)),
                 Err(error) => waits.after(error, true).await?,
             }
-            // One that neither has it nor has put it in place is sent it anew.
-            if self.is_forgotten(&mut waits).await? {
-                match self.way.ask(Lane::Bulk, end(), END_PATIENCE).await {
-                    Ok(Reply::StoreInPlace(vote)) => return Ok(SnapshotResponse::new(vote.into())),
-                    Ok(other) => return Err(failed(unexpected(&other))),
-                    Err(error) => return Err(of_call(error)),
-                }
-            }
+            is_forgotten = self.is_forgotten(&mut waits).await?;
             self.ticket.resumed();
         }
     }
@@ -190,7 +189,7 @@ impl Sender<'_> {
     async fn is_forgotten(&self, waits: &mut Waits) -> Result<bool, Failed> {
         loop {
             let asked = Request::StoreChunks { id: self.id };
-            match self.way.ask(Lane::Bulk, asked, CHUNK_PATIENCE).await {
+            match self.way.ask(Lane::Bulk, asked, ANSWER_PATIENCE).await {
                 Ok(Reply::StoreChunks(taken)) => return Ok(taken == 0),
                 Ok(other) => return Err(failed(unexpected(&other))),
                 Err(error) => waits.after(error, true).await?,

@@ -32,9 +32,8 @@ use crate::{
 
 /// How long after everything was healed a run may take to come to rest.
 const REST_MS_MAX: u64 = 60_000;
-/// How long until all replicas are alike. Whoever sends a store may wait two minutes
-/// for the answer to its end, if that was lost.
-const ALIKE_MS_MAX: u64 = 180_000;
+/// How long until all replicas are alike.
+const ALIKE_MS_MAX: u64 = 60_000;
 /// How often stores are compared.
 const COMPARE_MS: u64 = 250;
 
@@ -542,6 +541,7 @@ pub fn run(plan: Plan) -> Report {
 }
 
 fn run_on(plan: Plan, trace: Trace) -> Report {
+    stead_consensus::seed_chance(plan.seed);
     let mut random = Random::new(plan.seed);
     let mut world = World::new(plan, trace, &mut random);
     world.trace.note(format_args!(
