@@ -259,9 +259,14 @@ impl World {
     }
 
     /// Whether the loss of a machine's disk loses nothing: each partition that its
-    /// node votes in has two other voters, and no voter was ever lost.
+    /// node is in has two other voters, and no voter was ever lost. All others must be
+    /// there, as one that isn't may know of a voter that nobody else knows of yet.
     pub fn may_lose(&self, at: Machine) -> bool {
         let Some(name) = self.machines.get(at).and_then(|rack| rack.name) else { return false };
+        let mut others = (0..self.machines.len()).filter(|other| *other != at);
+        if others.any(|other| self.node(other).is_none()) {
+            return false;
+        }
         self.count.all_and_system().all(|partition| {
             let views = self.up().into_iter().filter_map(|of| {
                 let running = self.machines.get(of)?.running.as_ref()?;
@@ -273,7 +278,7 @@ impl World {
                 && views.iter().all(|view| {
                     let holders = || view.voters.iter().chain(&view.learners);
                     !view.is_changing
-                        && (!view.voters.contains(&name) || view.voters.len() >= 3)
+                        && (!holders().any(|of| *of == name) || view.voters.len() >= 3)
                         && !holders().any(|of| self.lost.contains(of))
                         && views.iter().all(|other| other.voters == view.voters)
                 })
