@@ -7,7 +7,10 @@
 //! term. Replicas stand one after the other, in an order that differs from group
 //! to group, so that the survivors share what the dead node led.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::FuturesUnordered};
 use openraft::{ServerState, async_runtime::WatchReceiver};
@@ -19,7 +22,7 @@ use crate::{
     member::Member,
     network::Network,
     presence::Presence,
-    types::Membership,
+    types::{LogId, Membership, StoredMembership},
     wire::{Reply, Request},
 };
 
@@ -38,7 +41,26 @@ pub(crate) struct View {
     pub(crate) voted_for: NodeId,
     /// Whether that one was elected.
     pub(crate) elected: bool,
-    pub(crate) members: Membership,
+    pub(crate) members: Arc<Membership>,
+}
+
+/// A group's members as they were seen last. Every group is looked at many times a
+/// second, and its members seldom change.
+#[derive(Default)]
+pub(crate) struct SeenMembership(Mutex<Option<(Option<LogId>, Arc<Membership>)>>);
+
+impl SeenMembership {
+    fn of(&self, stored: &StoredMembership) -> Arc<Membership> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*seen {
+            Some((at, members)) if at == stored.log_id() => Arc::clone(members),
+            _ => {
+                let members = Arc::new(stored.membership().clone());
+                *seen = Some((stored.log_id().clone(), Arc::clone(&members)));
+                members
+            }
+        }
+    }
 }
 
 impl View {
@@ -51,7 +73,7 @@ impl View {
             term: Term(seen.vote.leader_id.term),
             voted_for: seen.vote.leader_id.voted_for,
             elected: seen.vote.committed,
-            members: seen.membership_config.membership().clone(),
+            members: member.membership.of(&seen.membership_config),
         }
     }
 

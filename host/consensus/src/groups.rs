@@ -19,6 +19,7 @@ use tokio::sync::{RwLock, mpsc, oneshot, watch};
 use crate::{
     ConsensusError, GroupView, MembersChange, MembersError, PlantedBug, ProposalError, adopt,
     carrier::Carrier,
+    electing::SeenMembership,
     handover::{Bidden, Handover},
     keeping::Keeping,
     leadership::{self, Leadership},
@@ -367,6 +368,14 @@ impl Consensus {
         answered.await.unwrap_or_default()
     }
 
+    /// How all groups are doing, in the order of their partitions, as [`Self::view`] has
+    /// it. None if the node is stopping.
+    pub async fn views(&self) -> Vec<GroupView> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.0.tasks.send(Task::Views(answer));
+        answered.await.unwrap_or_default()
+    }
+
     /// Why nothing new should be taken for now, if so: the disk has no room.
     #[must_use]
     pub fn shortage(&self) -> Option<JournalError> {
@@ -702,6 +711,7 @@ impl Groups {
             members.push(Arc::new(Member {
                 raft,
                 log,
+                membership: SeenMembership::default(),
                 incoming,
                 installing,
                 keeping: Mutex::new(keeping),

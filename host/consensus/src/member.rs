@@ -12,7 +12,7 @@ use tokio::{sync::RwLock, time::Instant};
 
 use crate::{
     PlantedBug,
-    electing::Standing,
+    electing::{SeenMembership, Standing},
     handover::{Bidden, Handover},
     keeping::Keeping,
     machine::Machine,
@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Member {
     pub(crate) raft: Raft<Group, Machine>,
     pub(crate) log: PartitionLog,
+    /// Who takes part in it.
+    pub(crate) membership: SeenMembership,
     /// A store that comes from another node.
     pub(crate) incoming: Incoming,
     /// Held while it is put in place.

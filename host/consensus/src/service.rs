@@ -77,6 +77,8 @@ pub(crate) enum Task {
     GoOnAlone(PartitionId, NodeId, Term, oneshot::Sender<Result<LogPosition, MembersError>>),
     /// How a group is doing.
     View(PartitionId, oneshot::Sender<GroupView>),
+    /// How all are.
+    Views(oneshot::Sender<Vec<GroupView>>),
 }
 
 /// How much log is kept for replicas that are behind, and for how long.
@@ -255,6 +257,10 @@ impl Service {
             Task::View(partition, answer) => {
                 let view = self.member(partition).map(|member| GroupView::of(member));
                 let _ = answer.send(view.unwrap_or_default());
+            }
+            Task::Views(answer) => {
+                let views = self.members.iter().map(|member| GroupView::of(member)).collect();
+                let _ = answer.send(views);
             }
         }
     }

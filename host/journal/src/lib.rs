@@ -29,7 +29,7 @@ pub use log::Done;
 pub use options::{Identity, JournalEvents, JournalOptions, PlantedBug};
 pub use stepping::{Step, Stepper, Work};
 pub use store::{
-    EntityRecord, Received, Receiving, RecordedReply, SnapshotView, StoreExport, StoreReader,
-    StoreRow, StoredEvent, StoredMembers,
+    EntityRecord, FAR_OFF_KEPT_MS, MINTED_KEPT, Received, Receiving, RecordedReply, SnapshotView,
+    StoreExport, StoreReader, StoreRow, StoredEvent, StoredMembers,
 };
 pub use travel::{EntryError, decode_entry, encode_entry};

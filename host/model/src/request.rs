@@ -34,6 +34,12 @@ impl RequestId {
         Self::Minted((u128::from(now.get()) << 80) | (random >> 48))
     }
 
+    /// Whether a node minted it, so that nobody else ever uses it for anything else.
+    #[must_use]
+    pub fn is_minted(&self) -> bool {
+        matches!(self, Self::Minted(_))
+    }
+
     /// Reads a key as a caller sends it. One that looks as if minted here is
     /// taken as minted: that is how a caller retries a command whose outcome
     /// it was left unsure of.

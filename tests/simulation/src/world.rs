@@ -441,7 +441,8 @@ impl World {
         self.up().into_iter().find_map(|at| {
             let running = self.machines.get(at)?.running.as_ref()?;
             let view = running.wait(running.node.consensus().view(partition));
-            let leads = view.leader == Some(running.node.id());
+            // One that led, and is no member any more, may not have heard who leads now.
+            let leads = *running.node.consensus().leads(partition).borrow() == Some(view.term);
             (leads && !view.is_changing).then_some(view.voters)
         })
     }

@@ -180,18 +180,14 @@ impl Cluster {
 
     /// The groups that this node has a part in, as it sees them.
     pub(super) async fn groups(&self) -> Groups {
-        let consensus = self.consensus();
-        let views = self.count().all_and_system().map(|partition| async move {
-            let view = consensus.view(partition).await;
-            (partition, view)
-        });
-        let mut groups = Vec::new();
-        for (partition, view) in futures::future::join_all(views).await {
-            if view.voters.is_empty() {
-                continue;
-            }
-            groups.push(self.group_of(partition, view));
-        }
+        let views = self.consensus().views().await;
+        let groups = self
+            .count()
+            .all_and_system()
+            .zip(views)
+            .filter(|(_, view)| !view.voters.is_empty())
+            .map(|(partition, view)| self.group_of(partition, view))
+            .collect();
         Groups { draining: self.roll().draining.contains(&self.id()), groups }
     }
 

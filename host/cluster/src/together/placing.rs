@@ -25,8 +25,11 @@ use super::{
 };
 use crate::{api::PlacementView, clock};
 
-/// How often it is planned.
+/// How often it is planned, while something is being done, and while nothing is.
 const PERIOD: Duration = Duration::from_millis(200);
+const REST: Duration = Duration::from_millis(800);
+/// After how many rounds in which nothing was to be done it rests.
+const QUIET: u32 = 10;
 /// How long a node is waited for that is asked what groups it has.
 const ASK_PATIENCE: Duration = Duration::from_millis(800);
 /// How long a step may take until it is planned anew. A store that is sent takes
@@ -41,6 +44,12 @@ struct Placer {
     under_way: UnderWay,
     /// Held while nodes that have gone are struck off the roll.
     striking: Arc<tokio::sync::Mutex<()>>,
+    /// In how many rounds on end nothing was to be done.
+    quiet: u32,
+    /// Who was there in the last round, and what is to become of them.
+    seen: (BTreeSet<NodeId>, Roll),
+    /// When the last round was.
+    looked: Instant,
 }
 
 /// Plans, for as long as the node runs, whenever it leads the facts.
@@ -58,12 +67,27 @@ pub(super) async fn place(cluster: Cluster, settings: Settings) {
             target: None,
             under_way: UnderWay::default(),
             striking: Arc::default(),
+            quiet: 0,
+            seen: Default::default(),
+            looked: Instant::now(),
         });
-        placer.round(&cluster, &settings).await;
+        if placer.is_due(&cluster) {
+            placer.round(&cluster, &settings).await;
+        }
     }
 }
 
 impl Placer {
+    /// Whether it is to be planned again: to ask everybody costs every node something.
+    fn is_due(&mut self, cluster: &Cluster) -> bool {
+        let seen = (cluster.others(), cluster.roll());
+        if seen != self.seen {
+            self.seen = seen;
+            self.quiet = 0;
+        }
+        self.quiet < QUIET || self.looked.elapsed() >= REST
+    }
+
     async fn round(&mut self, cluster: &Cluster, settings: &Settings) {
         let said = ask_all(cluster).await;
         let roll = cluster.roll();
@@ -98,6 +122,10 @@ impl Placer {
                 self.carry_out(cluster, *node, step);
             }
         }
+        let is_quiet = plan.whys().all(|why| why.doing == Doing::Settled)
+            && self.under_way.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        self.quiet = if is_quiet { self.quiet.saturating_add(1) } else { 0 };
+        self.looked = Instant::now();
         self.target = Some(plan.target.clone());
         cluster.has_planned(Some(plan));
         self.strike(cluster, &nodes, &groups, &roll);

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use stead_model::{
     Address, Entry, Item, Lifecycle, LogIndex, LogPosition, OutcomeItem, RequestId, SequenceNumber,
     SnapshotItem, TimestampMs,
@@ -24,6 +24,13 @@ const EXPIRED_PER_ITEM: usize = 4;
 /// farther off was not minted for it, and would lie in the way of those that
 /// are forgotten in the order of their ids; it is kept as a caller's own key.
 const MINTED_SKEW_MS: u64 = 60_000;
+/// How many of the newest replies under minted ids are kept though they have expired,
+/// and ([`FAR_OFF_KEPT_MS`]) how much longer those minted far off in time. A leader whose clock is
+/// ahead of the last one's by more than the retention may otherwise forget a reply
+/// while the node that took the command still asks for it, and have it done again.
+pub const MINTED_KEPT: u64 = 256;
+/// See [`MINTED_KEPT`].
+pub const FAR_OFF_KEPT_MS: u64 = 60 * 60 * 1_000;
 /// Dropped events that are deleted with each item of an entry, at most.
 const PURGED_PER_ITEM: u64 = 64;
 
@@ -196,9 +203,10 @@ impl<'t> Applier<'t> {
             reply: Bytes(&outcome.reply),
         };
         match &outcome.request {
-            RequestId::Caller(key) => self.keep_under_key(ordinal, key, &row)?,
+            RequestId::Caller(key) => self.keep_under_key(ordinal, key, &row, row.expires)?,
             RequestId::Minted(id) if minted_at(*id).abs_diff(at.get()) > MINTED_SKEW_MS => {
-                self.keep_under_key(ordinal, &outcome.request.to_string(), &row)?;
+                let until = row.expires.saturating_add(FAR_OFF_KEPT_MS);
+                self.keep_under_key(ordinal, &outcome.request.to_string(), &row, until)?;
             }
             RequestId::Minted(id) => {
                 let sealed = seal(Kind::MintedReply, &tables::minted_key(*id, ordinal), &row);
@@ -214,11 +222,12 @@ impl<'t> Applier<'t> {
         ordinal: u64,
         key: &str,
         row: &ReplyRow<'_>,
+        until: u64,
     ) -> Result<(), Trouble> {
         let sealed = seal(Kind::CallerReply, &tables::caller_key(ordinal, key), row);
         self.bytes += sealed.len() as u64 + 64;
         self.caller_replies.insert((ordinal, key), sealed.as_slice())?;
-        self.expiry.insert((row.expires, ordinal, key), ())?;
+        self.expiry.insert((until, ordinal, key), ())?;
         Ok(())
     }
 
@@ -336,7 +345,8 @@ impl<'t> Applier<'t> {
                 self.caller_replies.remove((first.1, first.2.as_str()))?;
             }
         }
-        for _ in 0..most {
+        let surplus = self.minted_replies.len()?.saturating_sub(MINTED_KEPT);
+        for _ in 0..most.min(usize::try_from(surplus).unwrap_or(usize::MAX)) {
             let first = match self.minted_replies.first()? {
                 Some((key, row)) => {
                     let key = key.value();

@@ -39,6 +39,7 @@ use std::{
 use redb::{Builder, Database, Durability, ReadableDatabase};
 use stead_model::{Address, Entry, LogIndex, LogPosition, PartitionId, Term};
 
+pub use apply::{FAR_OFF_KEPT_MS, MINTED_KEPT};
 pub use export::{StoreExport, StoreRow};
 pub(crate) use import::clear as clear_received;
 pub use import::{Received, Receiving};

@@ -232,7 +232,7 @@ impl StoreReader {
     ///
     /// It is surely there until an entry's time has reached its `expires`, and
     /// is forgotten bit by bit by entries after that: in a partition where
-    /// nothing happens it stays. Replicas must forget alike, so no clock is
+    /// nothing happens it stays, and so do the newest under minted ids. Replicas must forget alike, so no clock is
     /// asked here. Whoever has one, and must not serve what has expired, looks
     /// at [`RecordedReply::expires`]; to serve it is harmless but for a key used
     /// again with another request.

@@ -196,6 +196,16 @@ pub(crate) fn pass_time(subject: &mut dyn Subject, after_ms: u64, commands: u64)
     }
 }
 
+/// So many commands under minted ids, in one entry, that older ones are not among the
+/// newest any more. Their replies are kept for long.
+pub(crate) fn mint_many(subject: &mut dyn Subject, after_ms: u64) {
+    let clock = address("clock/1");
+    let last = last(subject, &clock);
+    let command = |nth| Command::new(&clock, 0).request(minted(after_ms, nth)).after(last);
+    let items = (0..stead_journal::MINTED_KEPT).map(|nth| command((1 << 40) + nth)).collect();
+    commit_in(subject, HERE, after_ms, items);
+}
+
 pub(crate) fn record_of(subject: &dyn Subject, address: &Address) -> EntityRecord {
     subject.entity(HERE, address).expect("it is known")
 }

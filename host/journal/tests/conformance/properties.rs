@@ -13,14 +13,14 @@ use proptest::{
     sample::Index,
     test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestRunner},
 };
-use stead_journal::JournalError;
+use stead_journal::{JournalError, MINTED_KEPT};
 use stead_model::{
     Address, Entry, Event, Item, Lifecycle, LogIndex, PartitionId, RequestId, SequenceNumber,
     SnapshotItem, Term, TimestampMs,
 };
 
 use crate::{
-    commands::{BEGIN_MS, Command, address, caller, entity_type, snapshot},
+    commands::{BEGIN_MS, Command, address, caller, entity_type, minted, snapshot},
     model::Model,
     planted::Defect,
     real::Real,
@@ -371,7 +371,11 @@ impl World<'_> {
             let command = || Command::new(&clock, 0).expires_after(0).after(0);
             let index = self.model.head(partition).1.next();
             let at = TimestampMs(BEGIN_MS + self.now_ms);
-            let items = (0..200).map(|_| command()).collect();
+            let mut items: Vec<Item> = (0..200).map(|_| command()).collect();
+            let other = || Command::new(&clock, 0).expires_after(u64::MAX >> 1);
+            items.extend((0..MINTED_KEPT).map(|nth| {
+                other().request(minted(self.now_ms, (1 << 40) + nth)).after(0)
+            }));
             let entry = Entry { partition, term: self.term, index, at, items };
             let taken = self.subject.append(entry.clone());
             same(|| "the last entry".into(), taken, Ok(()))?;

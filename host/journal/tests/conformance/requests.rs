@@ -1,13 +1,15 @@
 //! Replies that are kept for retries.
 
+use stead_journal::FAR_OFF_KEPT_MS;
 use stead_model::RequestId;
 
 use crate::{
     cases,
     commands::{
-        BEGIN_MS, Command, HERE, THERE, address, caller, commit_in, handle, handle_at, minted,
-        pass_time, reply,
+        BEGIN_MS, Command, HERE, THERE, address, caller, commit_in, handle, handle_at, mint_many,
+        minted, pass_time, reply,
     },
+    real::Real,
     subject::always,
 };
 
@@ -77,7 +79,7 @@ cases! {
             assert!(reply(subject, &one, &caller("key")).is_some());
             assert!(reply(subject, &one, &minted(0, 1)).is_some());
         });
-        pass_time(subject, 1_000, 1);
+        mint_many(subject, 1_000);
         always(subject, |subject| {
             assert_eq!(reply(subject, &one, &caller("key")), None);
             assert_eq!(reply(subject, &one, &minted(0, 1)), None);
@@ -103,6 +105,7 @@ cases! {
         }
         handle(subject, Command::new(&one, 0).request(caller("kept")).expires_after(10_000));
         pass_time(subject, 200, 20);
+        mint_many(subject, 200);
         always(subject, |subject| {
             for nth in 0..60 {
                 assert_eq!(reply(subject, &one, &request(nth)), None, "{nth}");
@@ -125,7 +128,8 @@ cases! {
                 assert_eq!((found.reply, found.digest.0), (b"second".to_vec(), 2), "{request}");
             }
         });
-        pass_time(subject, 1_000, 2);
+        pass_time(subject, 1_000, 1);
+        mint_many(subject, 1_000);
         always(subject, |subject| {
             for request in [caller("key"), minted(0, 1)] {
                 assert_eq!(reply(subject, &one, &request), None, "{request}");
@@ -147,12 +151,13 @@ cases! {
         let one = address("thing/1");
         // It sorts before all others, and is kept the longest.
         let old = RequestId::Minted(1);
-        handle(subject, Command::new(&one, 1).request(old.clone()).expires_after(50_000));
+        let late = 2 * FAR_OFF_KEPT_MS;
+        handle(subject, Command::new(&one, 1).request(old.clone()).expires_after(late));
         // It sorts behind all others, and is kept the shortest.
         let ahead = RequestId::Minted(u128::MAX);
         handle(subject, Command::new(&one, 1).request(ahead.clone()).expires_after(10));
         handle(subject, Command::new(&one, 1).request(minted(0, 1)).expires_after(100));
-        pass_time(subject, 200, 2);
+        mint_many(subject, FAR_OFF_KEPT_MS + 200);
         always(subject, |subject| {
             assert!(reply(subject, &one, &old).is_some());
             assert_eq!(reply(subject, &one, &ahead), None);
@@ -191,4 +196,26 @@ cases! {
             assert_eq!(of('c'), None);
         });
     }
+}
+
+/// No case: the model forgets at once what has expired, and it may.
+#[test]
+fn the_newest_minted_ids_outlive_a_clock_that_is_ahead() {
+    let subject = &mut Real::simulated();
+    let one = address("thing/1");
+    let far_off = minted(120_000, 1);
+    for request in [minted(0, 1), far_off.clone()] {
+        handle(subject, Command::new(&one, 1).request(request).expires_after(1_000));
+    }
+    // A leader comes whose clock is ahead.
+    pass_time(subject, FAR_OFF_KEPT_MS, 8);
+    always(subject, |subject| {
+        assert!(reply(subject, &one, &minted(0, 1)).is_some());
+        assert!(reply(subject, &one, &far_off).is_some());
+    });
+    mint_many(subject, FAR_OFF_KEPT_MS + 1_000);
+    always(subject, |subject| {
+        assert_eq!(reply(subject, &one, &minted(0, 1)), None);
+        assert_eq!(reply(subject, &one, &far_off), None);
+    });
 }

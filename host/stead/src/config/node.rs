@@ -90,11 +90,14 @@ impl NodeConfig {
 
     /// What a request may be.
     pub fn request_limits(&self) -> RequestLimits {
+        let deadline_ms_max = span::as_ms(self.requests.deadline_max);
+        // A command is tried again under its id until its deadline.
+        let at_least = |retention| span::as_ms(retention).max(deadline_ms_max);
         RequestLimits {
             body_bytes_max: self.requests.body_size_max.as_usize(),
-            deadline_ms_max: span::as_ms(self.requests.deadline_max),
-            caller_key_retention_ms: span::as_ms(self.requests.caller_key_retention),
-            minted_id_retention_ms: span::as_ms(self.requests.minted_id_retention),
+            deadline_ms_max,
+            caller_key_retention_ms: at_least(self.requests.caller_key_retention),
+            minted_id_retention_ms: at_least(self.requests.minted_id_retention),
         }
     }
 }

@@ -115,9 +115,11 @@ section! {
         body_size_max: ByteSize = "1MiB", ByteSize::kib(1) => ByteSize::gib(1);
         /// How long a caller waits at most, unless it asks for less.
         deadline_max: Duration = "10s", Duration::from_millis(10) => 3600 * SECOND;
-        /// How long replies are kept under callers' idempotency keys.
+        /// How long replies are kept under callers' idempotency keys; at least for
+        /// `deadline-max`.
         caller_key_retention: Duration = "24h", SECOND => 30 * DAY;
-        /// How long replies are kept under ids that the node made for callers without a key.
+        /// How long replies are kept under ids that the node made for callers without a
+        /// key; at least for `deadline-max`.
         minted_id_retention: Duration = "5m", SECOND => 30 * DAY;
     }
 }

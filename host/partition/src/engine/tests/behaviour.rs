@@ -109,6 +109,20 @@ fn a_key_whose_time_is_over_is_as_good_as_new() {
     assert_eq!((house.reply(anew), house.reply(retried)), ("5 ".into(), "5 ".into()));
 }
 
+/// Only whoever minted it asks again, whatever time this leader thinks it is.
+#[test]
+fn a_minted_id_is_never_as_good_as_new() {
+    let mut house = House::plain();
+    let minted = RequestId::mint(TimestampMs(1), 7);
+    let first = house.send(minted.clone(), true, "a", "add", "2");
+    house.settle();
+    let kept_ms = EngineConfig::default().requests.minted_id_retention_ms;
+    house.now = house.now.plus_ms(2 * kept_ms);
+    let again = house.send(minted, false, "a", "add", "2");
+    house.settle();
+    assert_eq!((house.reply(first), house.reply(again)), ("2 ".into(), "2 ".into()));
+}
+
 #[test]
 fn a_command_that_did_nothing_is_logged_only_under_a_callers_key() {
     let mut house = House::plain();
