@@ -3,7 +3,9 @@
 //! Three nodes, a caller for each partition that sends one command after the
 //! other to the nodes that stay, and faults one after the other. For every
 //! partition that the faulty node led, it is measured how long after the fault the
-//! first command was acknowledged that was sent after it.
+//! first command was acknowledged that was sent after it. Each node is in a network
+//! namespace of its own, so that its network can be cut too; that takes root, and
+//! `STEAD_NO_NAMESPACES=1` goes without.
 //!
 //! ```sh
 //! cargo build --release -p stead
@@ -30,7 +32,11 @@ use std::{
 use caller::{Acknowledged, call, first_after};
 
 use serde_json::{Value, json};
-use stead_tests::{cluster::Cluster, random::Random};
+use stead_tests::{
+    cluster::Cluster,
+    network::{Cut, Network},
+    random::Random,
+};
 use tokio::sync::watch;
 
 const NODES: usize = 3;
@@ -42,16 +48,18 @@ enum Fault {
     Kill,
     Terminate,
     Freeze,
+    CutOff,
 }
 
 impl Fault {
-    const ALL: [Self; 3] = [Self::Kill, Self::Terminate, Self::Freeze];
+    const ALL: [Self; 4] = [Self::Kill, Self::Terminate, Self::Freeze, Self::CutOff];
 
     fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill -9",
             Self::Terminate => "SIGTERM",
             Self::Freeze => "SIGSTOP",
+            Self::CutOff => "network cut",
         }
     }
 }
@@ -71,7 +79,12 @@ async fn main() {
 
 async fn faults(each: usize) {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::start(directory.path(), NODES, &[]).await;
+    let network = Network::new();
+    let kinds: Vec<Fault> = Fault::ALL
+        .into_iter()
+        .filter(|fault| *fault != Fault::CutOff || network.is_some())
+        .collect();
+    let mut cluster = Cluster::start_in(network, directory.path(), NODES, &[]).await;
     println!("{NODES} nodes are one cluster");
     let manifest = json!({"type": "ledger"});
     cluster.node(0).deploy(&stead_test_support::guest("ledger"), &manifest).await;
@@ -91,8 +104,8 @@ async fn faults(each: usize) {
     let mut random = Random::from_environment("failover");
     let mut pauses: BTreeMap<Fault, Vec<Duration>> = BTreeMap::new();
     let mut worst: BTreeMap<Fault, Vec<Duration>> = BTreeMap::new();
-    for round in 0..each * Fault::ALL.len() {
-        let fault = Fault::ALL[round % Fault::ALL.len()];
+    for round in 0..each * kinds.len() {
+        let fault = kinds[round % kinds.len()];
         let at = random.below(NODES as u64) as usize;
         servers.send_replace(ingresses(&cluster, Some(at)));
         tokio::time::sleep(Duration::from_millis(700)).await;
@@ -102,6 +115,7 @@ async fn faults(each: usize) {
             Fault::Kill => cluster.kill(at),
             Fault::Terminate => cluster.stop(at),
             Fault::Freeze => cluster.signal(at, "STOP"),
+            Fault::CutOff => cluster.network().cut(at, &Cut::Both),
         }
         tokio::time::sleep_until((begun + FAULT).into()).await;
         let mut here = Vec::new();
@@ -114,10 +128,11 @@ async fn faults(each: usize) {
         match fault {
             Fault::Kill | Fault::Terminate => cluster.restart(at).await,
             Fault::Freeze => cluster.signal(at, "CONT"),
+            Fault::CutOff => cluster.network().heal(at),
         }
         let healed = cluster.settled().await;
         println!(
-            "{:2} {:8} {} partitions, {:?} at worst; as before after {healed:.1?}",
+            "{:2} {:11} {} partitions, {:?} at worst; as before after {healed:.1?}",
             round + 1,
             fault.name(),
             led.len(),

@@ -115,6 +115,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Whether it stands at some time, if nothing changes.
+    pub(crate) fn waits(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// Whether it is to stand now.
     pub(crate) fn is_due(
         &mut self,
@@ -246,7 +251,7 @@ mod tests {
             term: Term(3),
             voted_for: NodeId(leader),
             elected: true,
-            members: Membership::new_with_defaults(vec![set(voters)], []),
+            members: Arc::new(Membership::new_with_defaults(vec![set(voters)], [])),
         }
     }
 

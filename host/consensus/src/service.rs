@@ -36,8 +36,10 @@ use crate::{
     wire::{self, Message, Reply, Request},
 };
 
-/// How often the groups are looked after.
+/// How often the groups are looked after, and how often while none has anything to wait
+/// for.
 const LOOK: Duration = Duration::from_millis(40);
+const LOOK_IDLY: Duration = Duration::from_millis(100);
 /// How often a node says which groups it leads.
 const LEADS: Duration = Duration::from_millis(250);
 /// How often it is looked at what of the log others have come to have.
@@ -144,7 +146,9 @@ impl Service {
                     }
                 }
                 _ = look.tick(), if self.carrier.is_some() => {
-                    self.look_after(&mut looked).await;
+                    if !self.look_after(&mut looked).await {
+                        look.reset_after(LOOK_IDLY);
+                    }
                     if said.elapsed() >= LEADS || std::mem::take(&mut say_soon) {
                         said = Instant::now();
                         self.say_what_it_leads();
@@ -296,9 +300,11 @@ impl Service {
     }
 
     /// Has groups elect that nobody leads, and followers hear what is committed
-    /// when there is nothing more to tell them of it.
-    async fn look_after(&self, looked: &mut [Looked]) {
+    /// when there is nothing more to tell them of it. Whether any of them is to be looked
+    /// at again soon.
+    async fn look_after(&self, looked: &mut [Looked]) -> bool {
         let now = Instant::now();
+        let mut soon = false;
         for (member, looked) in self.members.iter().zip(looked) {
             let view = View::of(member);
             let partition = member.log.partition();
@@ -307,8 +313,10 @@ impl Service {
                 tokio::spawn(async move {
                     electing::stand(&member, &view, &network, node, false).await
                 });
+                soon = true;
                 continue;
             }
+            soon |= looked.standing.waits();
             let leads = view.state == ServerState::Leader;
             let has_quorum = !leads || view.has_quorum(self.node, &self.presence);
             self.presence.set_quorum(partition, has_quorum);
@@ -320,6 +328,7 @@ impl Service {
             let committed = member.log.state().committed;
             let is_new = committed != looked.spread;
             let again = looked.spread_again.is_none_or(|again| now >= again);
+            soon |= committed != looked.committed || looked.finish.is_some();
             if committed == looked.committed && (is_new || again) {
                 // Once may be lost, and nothing else may come for long.
                 looked.spread_wait = match is_new || looked.spread_again.is_none() {
@@ -332,6 +341,7 @@ impl Service {
             }
             looked.committed = committed;
         }
+        soon
     }
 
     /// Lets go what of all groups' logs nobody needs any more.

@@ -9,7 +9,7 @@ use wasmtime::Store;
 use crate::{
     bindings::exports::stead::entity::guest::Guest,
     component::{Code, Place},
-    engine::ticks,
+    deadlines::ticks,
     fault::SandboxFault,
     phase::Phase,
     state::{GuestState, handover_bytes_max},
@@ -26,8 +26,8 @@ pub(crate) struct Cell {
     entities: usize,
     /// What went wrong, after which nothing is called any more.
     broken: Option<String>,
-    /// Keeps the deadlines passing, too. The store is gone before it is free.
-    _place: Place,
+    /// Has deadlines pass, too. The store is gone before it is free.
+    place: Place,
 }
 
 impl Cell {
@@ -41,13 +41,15 @@ impl Cell {
         let mut store = Store::new(&runtime.engine, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(handover_bytes_max);
+        let calling = place.call();
         begin(&mut store, Phase::Start, None, 0);
         let instantiated = code.pre.instantiate(&mut store);
         store.data_mut().end();
+        drop(calling);
         match instantiated {
             Ok(world) => {
                 let guest = world.stead_entity_guest().clone();
-                Ok(Self { store, guest, entities: 0, broken: None, _place: place })
+                Ok(Self { store, guest, entities: 0, broken: None, place })
             }
             Err(error) => Err(fault_of_start(&error, store.data())),
         }
@@ -65,6 +67,7 @@ impl Cell {
                 "the instance is out of use since an earlier fault ({fault})"
             )));
         }
+        let _calling = self.place.call();
         begin(&mut self.store, phase, entity, self.entities);
         let result = call(&self.guest, &mut self.store);
         self.store.data_mut().end();

@@ -12,7 +12,7 @@ use stead_model::{ComponentHash, Description, EntityType};
 
 use crate::{
     bindings::EntityTypePre,
-    engine::Ticker,
+    deadlines::{Call, Ticker},
     fault::SandboxFault,
     instance::Instance,
     state::{GuestState, Shared},
@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Runtime {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) _ticker: Ticker,
+    pub(crate) ticker: Ticker,
     pub(crate) places: Places,
 }
 
@@ -53,6 +53,13 @@ impl Place {
                 "{max} component instances are live, which is all that may be at once"
             ))),
         }
+    }
+}
+
+impl Place {
+    /// A call of its instance begins, and lasts until what is returned is dropped.
+    pub(crate) fn call(&self) -> Call<'_> {
+        self.0.ticker.call()
     }
 }
 

@@ -1,13 +1,8 @@
-//! How wasmtime is set up, and the thread that makes deadlines pass.
-
-use std::{
-    sync::mpsc::{self, RecvTimeoutError},
-    time::Duration,
-};
+//! How wasmtime is set up.
 
 use serde::{Deserialize, Serialize};
 use stead_model::GuestLimits;
-use wasmtime::{Config, Engine, EngineWeak, OptLevel, RegallocAlgorithm, Strategy};
+use wasmtime::{Config, Engine, OptLevel, RegallocAlgorithm, Strategy};
 
 /// The stack that host functions need beyond the guest's own. One that runs
 /// out of stack takes the process with it, so this is generous.
@@ -19,10 +14,6 @@ pub const HOST_STACK_BYTES: usize = 2 << 20;
 pub const fn worker_stack_bytes(limits: &GuestLimits) -> usize {
     limits.stack_bytes_max + HOST_STACK_BYTES
 }
-
-/// How often deadlines are looked at. A call is interrupted at most two of
-/// these late, and never early.
-const TICK_MS: u64 = 10;
 
 /// What of the engine's set-up shows in compiled code. A process that compiles
 /// for another is told this.
@@ -64,57 +55,5 @@ impl Tuning {
             .async_stack_size(self.stack_bytes_max + HOST_STACK_BYTES)
             .memory_reservation(self.memory_reservation_bytes);
         Engine::new(&config)
-    }
-}
-
-/// Advances an engine's epoch until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Ticker {
-    /// Dropping it ends the thread.
-    _stop: mpsc::Sender<()>,
-}
-
-impl Ticker {
-    /// Starts the thread.
-    pub(crate) fn start(engine: EngineWeak) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let tick = move || {
-            while stopped.recv_timeout(Duration::from_millis(TICK_MS))
-                == Err(RecvTimeoutError::Timeout)
-            {
-                match engine.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
-                }
-            }
-        };
-        std::thread::Builder::new().name("guest-deadlines".into()).spawn(tick)?;
-        Ok(Self { _stop: stop })
-    }
-}
-
-/// How many ticks make a deadline: as many as fit, and one for the tick that
-/// is under way.
-pub(crate) fn ticks(deadline_ms: u64) -> u64 {
-    deadline_ms.div_ceil(TICK_MS).saturating_add(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_is_never_early() {
-        for deadline_ms in [0, 1, 9, 10, 11, 1_000] {
-            // The tick under way may end at once.
-            assert!((ticks(deadline_ms) - 1) * TICK_MS >= deadline_ms);
-        }
-    }
-
-    #[test]
-    fn the_ticker_ends_with_its_owner() {
-        let engine = Tuning::of(&GuestLimits::default()).engine().expect("an engine");
-        let ticker = Ticker::start(engine.weak()).expect("a thread");
-        drop(ticker);
     }
 }

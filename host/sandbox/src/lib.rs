@@ -21,6 +21,7 @@ mod compile;
 mod component;
 mod contract;
 mod convert;
+mod deadlines;
 mod engine;
 mod fault;
 mod host;

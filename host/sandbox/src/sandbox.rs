@@ -14,7 +14,8 @@ use crate::{
     compile::Compilers,
     component::{Code, LoadedComponent, Places, Runtime},
     convert,
-    engine::{Ticker, Tuning},
+    deadlines::Ticker,
+    engine::Tuning,
     inspect::inspect,
     load_error::LoadError,
     options::SandboxOptions,
@@ -71,7 +72,7 @@ impl Sandbox {
             runtime: Arc::new(Runtime {
                 engine,
                 shared,
-                _ticker: ticker,
+                ticker,
                 places: Places::new(options.instances_max),
             }),
             linker,

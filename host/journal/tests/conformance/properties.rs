@@ -13,7 +13,7 @@ use proptest::{
     sample::Index,
     test_runner::{Config, FileFailurePersistence, RngSeed, TestCaseError, TestRunner},
 };
-use stead_journal::{JournalError, MINTED_KEPT};
+use stead_journal::{FAR_OFF_KEPT_MS, JournalError, MINTED_KEPT};
 use stead_model::{
     Address, Entry, Event, Item, Lifecycle, LogIndex, PartitionId, RequestId, SequenceNumber,
     SnapshotItem, Term, TimestampMs,
@@ -365,7 +365,7 @@ impl World<'_> {
 
     /// After a long time all replies are forgotten, and all that was dropped is deleted.
     fn drain(&mut self) -> Found {
-        self.now_ms += 10 * CALLER_RETENTION_MS;
+        self.now_ms += 10 * CALLER_RETENTION_MS + FAR_OFF_KEPT_MS;
         let clock = address("clock/1");
         for partition in (0..PARTITIONS).map(PartitionId) {
             let command = || Command::new(&clock, 0).expires_after(0).after(0);

@@ -1,7 +1,7 @@
 //! Calls per second and their latency over loopback between two nodes: 1, 64 and
 //! 256 calls under way, 100 bytes and 64 KiB there, and the same back or nothing.
 //!
-//!     cargo run --release -p stead-peers --example throughput [shared]
+//!     cargo run --release -p stead-peers --example peer_throughput [shared]
 //!
 //! Each node has a runtime of one thread; with `shared` both are on one runtime of
 //! two threads. `bare` is a loop over a plain TCP connection with one call under
