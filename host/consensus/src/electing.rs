@@ -28,8 +28,11 @@ use crate::{
 
 /// How long the next in line waits for the one before it.
 const TURN: Duration = Duration::from_millis(80);
-/// How long it is at least until the same replica stands again.
-const AGAIN: Duration = Duration::from_millis(200);
+/// How long it is at least until the same replica stands again, the first time; then
+/// twice as long each time, a few times. It is short at first: whoever was asked may
+/// have heard a moment later that the leader is gone.
+const AGAIN: Duration = Duration::from_millis(60);
+const DOUBLINGS_MAX: u32 = 4;
 /// How long voters are waited for.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -143,9 +146,9 @@ impl Standing {
         }
         self.tries = self.tries.saturating_add(1);
         // Not in step with the others, and not for ever as often.
-        let spread = mix(node.get() as u64 ^ u64::from(self.tries)) % 200;
-        let wait = AGAIN * self.tries.min(5) + TURN * rank + Duration::from_millis(spread);
-        self.due = Some(now + wait);
+        let wait = AGAIN * (1 << (self.tries - 1).min(DOUBLINGS_MAX));
+        let spread = mix(node.get() as u64 ^ u64::from(self.tries)) % wait.as_millis() as u64;
+        self.due = Some(now + wait + TURN * rank + Duration::from_millis(spread));
         true
     }
 }

@@ -31,8 +31,10 @@ const NEAR_PATIENCE: Duration = Duration::from_millis(1_200);
 const NEAR: u64 = 64;
 /// How long a leader holds back what is proposed before it goes on itself.
 const HOLD_PATIENCE: Duration = Duration::from_millis(500);
-/// How long the answer of one that was bidden is waited for.
+/// How long the answer of one that was bidden is waited for, and how long it may then
+/// take to be elected until it is bidden again.
 const BID_PATIENCE: Duration = Duration::from_millis(400);
+const ELECTION_PATIENCE: Duration = Duration::from_millis(120);
 /// How often it is looked whether the other has all of the log, and leads.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -140,7 +142,7 @@ async fn bid(member: &Member, view: &View, network: &Network, to: NodeId) {
         match network.to(to).ask(Lane::Control, asked, BID_PATIENCE).await {
             Ok(Reply::Stood(true)) => {
                 // Its election takes two round trips.
-                let until = Instant::now() + BID_PATIENCE;
+                let until = Instant::now() + ELECTION_PATIENCE;
                 while leads() && Instant::now() < until {
                     tokio::time::sleep(LOOK).await;
                 }

@@ -47,10 +47,10 @@ pub struct Config {
     /// The largest datagram, in bytes, at most 1,400. Default 1,400.
     pub packet_bytes_max: usize,
     /// How long a node that another room has reason to miss is given to answer, before
-    /// it is suspect. Default 160 ms.
+    /// it is suspect. Default 120 ms.
     pub hint_wait: Duration,
     /// How long it has to object then. Shorter than [`Self::suspicion`], as there are
-    /// two signs against it. Default 250 ms.
+    /// two signs against it. Default 120 ms.
     pub hint_suspicion: Duration,
     /// How long an address is asked who is there, three times in that span, before it
     /// is said that nobody answered. Default 600 ms.
@@ -100,8 +100,8 @@ impl Default for Config {
             remember: Duration::from_secs(600),
             addresses_max: 256,
             packet_bytes_max: PACKET_BYTES_LIMIT,
-            hint_wait: Duration::from_millis(160),
-            hint_suspicion: Duration::from_millis(250),
+            hint_wait: Duration::from_millis(120),
+            hint_suspicion: Duration::from_millis(120),
             ask_timeout: Duration::from_millis(600),
             pause: Duration::from_millis(500),
             farewells: 3,

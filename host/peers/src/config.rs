@@ -147,7 +147,7 @@ impl Default for Times {
             connect_max: Duration::from_secs(1),
             handshake_max: Duration::from_secs(2),
             control_ping: Duration::from_millis(100),
-            control_silence: Duration::from_millis(400),
+            control_silence: Duration::from_millis(300),
             ping: Duration::from_secs(1),
             silence: Duration::from_secs(5),
             stall_max: Duration::from_secs(10),
