@@ -39,11 +39,12 @@ cargo clippy --release --workspace --all-targets --locked -- --deny warnings
 step "documentation"
 RUSTDOCFLAGS="--deny warnings" cargo doc --release --workspace --no-deps --locked
 
-step "build"
-cargo build --release --workspace --bins --locked
-
 step "tests"
-cargo test --release --workspace --locked
+# The programs are built on the way; built alone before, their dependencies would be
+# built twice, as the tests ask for other features of a few. Examples are left to the
+# lints.
+cargo test --release --workspace --lib --bins --tests --locked
+cargo test --release --workspace --doc --locked
 
 step "simulation"
 # A seeded tokio needs a flag, and so a target directory of its own.

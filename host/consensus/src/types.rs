@@ -12,7 +12,7 @@ use openraft::{
 };
 use stead_model::{Entry, Item, LogIndex, LogPosition, NodeId, PartitionId, Term, TimestampMs};
 
-use crate::{encoding, groups::Told, runtime::Runtime};
+use crate::{encoding, runtime::Runtime, told::Told};
 
 /// The types of a group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -373,9 +373,10 @@ impl World<'_> {
             let at = TimestampMs(BEGIN_MS + self.now_ms);
             let mut items: Vec<Item> = (0..200).map(|_| command()).collect();
             let other = || Command::new(&clock, 0).expires_after(u64::MAX >> 1);
-            items.extend((0..MINTED_KEPT).map(|nth| {
-                other().request(minted(self.now_ms, (1 << 40) + nth)).after(0)
-            }));
+            items.extend(
+                (0..MINTED_KEPT)
+                    .map(|nth| other().request(minted(self.now_ms, (1 << 40) + nth)).after(0)),
+            );
             let entry = Entry { partition, term: self.term, index, at, items };
             let taken = self.subject.append(entry.clone());
             same(|| "the last entry".into(), taken, Ok(()))?;
