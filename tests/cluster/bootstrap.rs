@@ -71,9 +71,12 @@ async fn nodes_that_only_join_found_nothing_and_enter_what_is_there_by_name() {
     let founder = Place { data: directory.path().join("founder"), peers: own.parse().expect("ok") };
     let founder = founder.spawn("", &[]).ready().await;
     let name = cluster_of(&founder).await["cluster"].clone();
+    // Those that are there already stay: they may be needed to let the next one in.
+    let mut entered = Vec::new();
     for node in waiting {
         let node = node.ready().await;
         assert_eq!(cluster_of(&node).await["cluster"], name);
+        entered.push(node);
     }
 }
 
