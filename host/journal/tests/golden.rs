@@ -242,7 +242,8 @@ fn check(journal: &Alone, cart_42: u64) {
     assert_eq!(journal.last_index(THERE).get(), 1);
 }
 
-/// It goes on: what was dropped is deleted, what has expired is forgotten, and it
+/// It goes on: what was dropped is deleted, what has expired is forgotten but for the
+/// newest minted ids, and it
 /// is all there after another opening.
 fn go_on(disk: &SimDisk, journal: Alone, ears: &Ears, cart_42: u64) {
     let index = journal.last_index(HERE).get() + 1;
@@ -260,9 +261,10 @@ fn go_on(disk: &SimDisk, journal: Alone, ears: &Ears, cart_42: u64) {
     let (journal, _, _) = open(disk);
     let here = journal.reader(HERE);
     assert_eq!(numbers(&here, "cart/42"), Vec::from_iter(1..=cart_42 + 16));
+    // Among the newest under minted ids.
+    check_reply(&here, "cart/42", &minted(7), 3, 4);
     for (text, request) in [
         ("cart/42", caller("key")),
-        ("cart/42", minted(7)),
         ("cart/42", RequestId::Minted(7)),
         ("cart/long", caller("many")),
     ] {
