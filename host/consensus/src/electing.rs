@@ -59,7 +59,7 @@ impl SeenMembership {
             Some((at, members)) if at == stored.log_id() => Arc::clone(members),
             _ => {
                 let members = Arc::new(stored.membership().clone());
-                *seen = Some((stored.log_id().clone(), Arc::clone(&members)));
+                *seen = Some((*stored.log_id(), Arc::clone(&members)));
                 members
             }
         }
