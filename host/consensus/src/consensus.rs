@@ -152,7 +152,7 @@ impl Consensus {
         let _ = self.0.tasks.send(Task::Confirm(partition, Box::new(done)));
     }
 
-    /// Answers a message that another node's [`Carrier`] has carried. It is taken
+    /// Answers a message that another node's [`Carrier`](crate::Carrier) has carried. It is taken
     /// at this call; calls for messages of one lane must be made in their order.
     pub fn serve(
         &self,

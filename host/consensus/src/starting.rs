@@ -39,7 +39,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 pub enum Formation {
     /// With nobody: each group has this node as its only member, from the start.
     Alone,
-    /// With others. A group has no members until it is [begun](Consensus::begin)
+    /// With others. A group has no members until it is [begun](crate::Consensus::begin)
     /// on one of them.
     Together(Arc<dyn Carrier>),
 }
