@@ -43,6 +43,11 @@ say "Shopping, and killing the node that runs cart/0 with SIGKILL"
 
 say "Starting the killed node again"
 "$target/stead" chaos restart "$(sed -n 's/^.*  node \([0-9]*\) .* was killed by SIGKILL.*$/\1/p' "$data/up.log" | head -1)"
+# It hears within a moment who leads what.
+for _ in $(seq 100); do
+    if "$target/stead" cluster status --json | grep -q '"leaderless": *0\b'; then break; fi
+    sleep 0.2
+done
 "$target/stead" cluster status
 
 say "Stopping all, one after the other"

@@ -37,7 +37,11 @@ pub enum JournalError {
         cause: String,
     },
     /// Stored data is not what was written.
-    #[error("{file} is damaged at {place}: {what}; restore the file from a replica or a backup")]
+    #[error(
+        "{file} is damaged at {place}: {what}; in a cluster, start the node with an empty data \
+         directory, and the other replicas give it everything anew; a node that is alone takes a \
+         backup of the whole directory"
+    )]
     Damaged {
         /// The file.
         file: String,

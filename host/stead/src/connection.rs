@@ -68,7 +68,7 @@ impl ConnectionFlags {
         // Where nobody says otherwise, it is the cluster that `stead up` runs here.
         if nobody_said("admin")
             && nobody_said("ingress")
-            && let Some(node) = local::discovered()
+            && let Some(node) = local::discovered()?
         {
             let url = |address: std::net::SocketAddr| {
                 NodeUrl::parse(&address.to_string()).map_err(Failure::failed)

@@ -83,10 +83,30 @@ pub fn default_directory() -> PathBuf {
     std::env::var_os(DIRECTORY_VARIABLE).map_or_else(|| DIRECTORY.into(), PathBuf::from)
 }
 
-/// A node that answers, of a cluster that runs where one is by default.
-pub fn discovered() -> Option<LocalNode> {
-    let cluster = LocalCluster::load(&default_directory()).ok().flatten()?;
-    cluster.nodes.into_iter().find(|node| node.condition() == Condition::Runs)
+/// A node that runs, of the cluster that runs where one is by default. None if none
+/// runs there and nobody named the place.
+///
+/// # Errors
+/// If the cluster that is meant has no node that runs: whatever else answers on this
+/// machine is another one.
+pub fn discovered() -> Result<Option<LocalNode>, Failure> {
+    let directory = default_directory();
+    let cluster = match std::env::var_os(DIRECTORY_VARIABLE) {
+        Some(_) => LocalCluster::running(&directory)?,
+        None => match LocalCluster::load(&directory) {
+            Ok(Some(cluster)) if cluster.is_up() => cluster,
+            Ok(_) | Err(_) => return Ok(None),
+        },
+    };
+    match cluster.nodes.into_iter().find(|node| node.condition() == Condition::Runs) {
+        Some(node) => Ok(Some(node)),
+        None => Err(Failure::failed(format!(
+            "no node of the local cluster in {} runs",
+            directory.display()
+        ))
+        .hint("`stead chaos restart NODE` or `stead chaos resume NODE` has one run again")
+        .hint("--admin, or STEAD_ADMIN, names a node of another cluster")),
+    }
 }
 
 impl LocalCluster {
@@ -113,6 +133,11 @@ impl LocalCluster {
         })
     }
 
+    /// Whether `stead up` runs it.
+    fn is_up(&self) -> bool {
+        self.up.is_some_and(|up| up.condition() != Condition::Ended)
+    }
+
     /// Reads what was written down of a cluster that runs.
     ///
     /// # Errors
@@ -124,7 +149,7 @@ impl LocalCluster {
             )
         };
         let cluster = Self::load(directory)?.ok_or_else(|| none("there is no local cluster"))?;
-        match cluster.up.is_some_and(|up| up.condition() != Condition::Ended) {
+        match cluster.is_up() {
             true => Ok(cluster),
             false => Err(none("no local cluster runs")),
         }
