@@ -140,7 +140,7 @@ pub trait StoreReader {
     ) -> Result<Vec<Event>, StoreFault>;
 
     /// The reply recorded under a request id. One that has expired may still be
-    /// there; the engine looks at the time.
+    /// there; the engine looks at the time, but for minted ids.
     fn reply(
         &self,
         address: &Address,

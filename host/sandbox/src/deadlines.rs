@@ -98,7 +98,6 @@ fn run(shared: &Shared, engine: &EngineWeak) {
             shared.sleeps.store(false, Ordering::SeqCst);
             idle = 0;
         }
-        // Waking early, as one may who was woken before, is a tick too soon.
         std::thread::sleep(Duration::from_millis(TICK_MS));
         match engine.upgrade() {
             Some(engine) => engine.increment_epoch(),

@@ -24,12 +24,13 @@ const EXPIRED_PER_ITEM: usize = 4;
 /// farther off was not minted for it, and would lie in the way of those that
 /// are forgotten in the order of their ids; it is kept as a caller's own key.
 const MINTED_SKEW_MS: u64 = 60_000;
-/// How many of the newest replies under minted ids are kept though they have expired,
-/// and ([`FAR_OFF_KEPT_MS`]) how much longer those minted far off in time. A leader whose clock is
-/// ahead of the last one's by more than the retention may otherwise forget a reply
-/// while the node that took the command still asks for it, and have it done again.
+/// How many of the newest replies under minted ids are kept though they have expired.
+/// A leader whose clock is ahead of the last one's by more than the retention may
+/// otherwise forget a reply while the node that took the command still asks for it, and
+/// have it done again.
 pub const MINTED_KEPT: u64 = 256;
-/// See [`MINTED_KEPT`].
+/// How much longer, for the same reason, replies are kept under ids that were minted far
+/// off in time; in milliseconds.
 pub const FAR_OFF_KEPT_MS: u64 = 60 * 60 * 1_000;
 /// Dropped events that are deleted with each item of an entry, at most.
 const PURGED_PER_ITEM: u64 = 64;
