@@ -6,8 +6,10 @@
 
 mod bootstrap;
 mod clients;
+mod copies;
 mod faults;
 mod forming;
+mod full_disk;
 mod leaving;
 mod replaced;
 mod scaling;

@@ -1,49 +1,11 @@
 //! A disk without room: writes are refused, reads go on, and service resumes
 //! when there is room again.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
-
 use http::Method;
 use serde_json::json;
-use stead_tests::node::Node;
+use stead_tests::{node::Node, small_disk::SmallDisk};
 
 use crate::support::{House, SMALL, done, problem, sequences};
-
-/// A small file system of its own, gone when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None` if this process may not mount one.
-    fn mount(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).expect("a mount point");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "stead-test"])
-            .arg(at)
-            .output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// Takes all room that is left.
-fn fill(disk: &Path) -> PathBuf {
-    use std::io::Write;
-    let filler = disk.join("filler");
-    let mut file = std::fs::File::create(&filler).expect("a file");
-    // In smaller and smaller pieces, to the last.
-    for size in [1 << 20, 4096] {
-        while file.write_all(&vec![1; size]).is_ok() {}
-    }
-    filler
-}
 
 async fn record(node: &Node, entity: u64, serial: &str) -> stead_tests::client::Answer {
     let body = json!({"serial": serial});
@@ -54,7 +16,7 @@ async fn record(node: &Node, entity: u64, serial: &str) -> stead_tests::client::
 async fn a_full_disk_refuses_writes_until_there_is_room() {
     let house = House::new();
     let place = house.path().join("small");
-    let Some(_disk) = SmallDisk::mount(&place, "128m") else {
+    let Some(disk) = SmallDisk::mount(&place, "128m") else {
         println!("SKIPPED: a small file system can't be mounted here (it takes root)");
         return;
     };
@@ -69,7 +31,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room() {
         acknowledged[entity as usize] += 1;
     }
 
-    let filler = fill(&place);
+    let filler = disk.fill();
     // What is left in files that are there already may still be used up.
     let long = "x".repeat(200_000);
     let mut refused = 0;
@@ -142,7 +104,7 @@ async fn a_full_disk_refuses_writes_until_there_is_room() {
     .await;
 
     // Crashed on a full disk, it starts on it, or says that it can't.
-    let filler = fill(&place);
+    let filler = disk.fill();
     node.kill();
     std::fs::remove_file(&filler).expect("room again");
     let node = Node::start(&data, &settings).await;

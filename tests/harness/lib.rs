@@ -11,4 +11,5 @@ pub mod ledger;
 pub mod network;
 pub mod node;
 pub mod random;
+pub mod small_disk;
 pub mod timeline;

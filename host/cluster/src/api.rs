@@ -344,10 +344,15 @@ pub struct ClusterStatus {
     pub nodes: Vec<ClusterNode>,
     /// The partitions; the last is the cluster's own, which keeps what is deployed.
     pub partitions: Vec<ClusterPartition>,
-    /// How many replicas each partition should have: as many as are set, or as there
-    /// are nodes that stay, those included that are gone and have replicas.
+    /// How many replicas each partition is to have, as was set when the cluster was made.
+    #[serde(default)]
+    pub replicas_set: u64,
+    /// How many it can have: as many as are set, or as there are nodes that stay, those
+    /// included that are gone and have replicas. With fewer than are set, the loss of a
+    /// node may stop partitions.
     pub replicas_wanted: u64,
-    /// Partitions with fewer votes on nodes that are there.
+    /// Partitions with fewer votes than can be, on nodes that are there, whose replicas
+    /// take part.
     pub under_replicated: u64,
     /// Partitions that nobody leads.
     pub leaderless: u64,
@@ -433,6 +438,12 @@ pub struct ClusterNode {
     /// How many replicas and votes would go with it. Every node follows the cluster's
     /// own partition; of that only a vote counts.
     pub holds: u64,
+    /// What is wrong with it, as it says.
+    #[serde(default)]
+    pub problems: Vec<String>,
+    /// Partitions whose replica on it takes no part any more.
+    #[serde(default)]
+    pub stopped: Vec<u16>,
 }
 
 /// A partition of a cluster.

@@ -564,7 +564,13 @@ impl Service for Node {
 
     fn status(&self) -> NodeStatus {
         let inner = &*self.0;
-        let problems = inner.deployments.problems();
+        let mut problems = inner.deployments.problems();
+        problems.extend(inner.consensus.halted().into_iter().map(|(partition, why)| {
+            format!(
+                "the replica of partition {partition} takes no part any more until the node is \
+                 started anew: {why}"
+            )
+        }));
         let stopping = inner.stopping.load(Ordering::Acquire);
         status::node(
             &status::Facts {

@@ -1,6 +1,7 @@
 //! The handle on all groups of a node, which run on a thread of their own.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -316,6 +317,28 @@ impl Consensus {
     #[must_use]
     pub fn failure(&self, partition: PartitionId) -> Option<JournalError> {
         self.0.journal.failure(partition)
+    }
+
+    /// The partitions whose group has stopped on this node until it is started anew, and
+    /// why: what it has contradicts what others have, most likely.
+    #[must_use]
+    pub fn halted(&self) -> BTreeMap<PartitionId, String> {
+        self.0.hub.stopped().clone()
+    }
+
+    /// Those, and the ones whose storage has [failed](Self::failure): the partitions whose
+    /// replica here takes no part.
+    #[must_use]
+    pub fn stopped(&self) -> BTreeMap<PartitionId, String> {
+        let mut stopped = self.halted();
+        for at in 0..self.0.hub.leads.len() {
+            // There are no more of them than that holds.
+            let partition = PartitionId(u16::try_from(at).unwrap_or(u16::MAX));
+            if let Some(failure) = self.failure(partition) {
+                stopped.insert(partition, failure.to_string());
+            }
+        }
+        stopped
     }
 
     /// How far a partition's log is committed, as far as this node knows.

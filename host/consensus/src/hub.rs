@@ -1,12 +1,16 @@
 //! Where what happens to the groups is passed on.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use openraft::errors::Fatal;
 use stead_journal::JournalEvents;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::sync::{mpsc, watch};
 
-use crate::{leadership::Leadership, service::Task};
+use crate::{leadership::Leadership, service::Task, types::Group};
 
 /// Who is told of what happens to the partitions on this node. Called from the
 /// threads of consensus and of the journal; must be quick.
@@ -29,6 +33,8 @@ pub(crate) struct Hub {
     pub(crate) leads: Vec<watch::Sender<Option<Term>>>,
     pub(crate) applied: Vec<watch::Sender<LogIndex>>,
     pub(crate) tasks: mpsc::UnboundedSender<Task>,
+    /// The groups that have stopped here, and why.
+    pub(crate) stopped: Mutex<BTreeMap<PartitionId, String>>,
 }
 
 impl Hub {
@@ -50,6 +56,25 @@ impl Hub {
                 self.events.follows(partition, leader);
             }
         }
+    }
+}
+
+impl Hub {
+    /// A group has ended. If that isn't because the node stops, it takes no part any more.
+    pub(crate) fn has_ended(&self, partition: PartitionId, fatal: &Fatal<Group>) {
+        let why = match fatal {
+            Fatal::Stopped => return,
+            Fatal::Panicked => "a rule of its protocol did not hold".to_owned(),
+            Fatal::StorageError(error) => error.to_string(),
+        };
+        if let Entry::Vacant(vacant) = self.stopped().entry(partition) {
+            tracing::error!(%partition, %why, "a replica has stopped: it takes no part any more");
+            vacant.insert(why);
+        }
+    }
+
+    pub(crate) fn stopped(&self) -> MutexGuard<'_, BTreeMap<PartitionId, String>> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 
 use bytes::Bytes;
 use openraft::{
-    ServerState, async_runtime::WatchReceiver, errors::ClientWriteError, raft::ClientWriteResult,
+    ServerState,
+    async_runtime::WatchReceiver,
+    errors::{ClientWriteError, RaftError},
+    raft::ClientWriteResult,
 };
 use stead_journal::JournalOptions;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
@@ -23,6 +26,7 @@ use crate::{
     carrier::{Carrier, Lane},
     electing::{self, View},
     handover,
+    hub::Hub,
     keeping::{Keeping, Others},
     leadership::read_index,
     member::{Looked, Member},
@@ -106,6 +110,7 @@ pub(crate) struct Service {
     pub(crate) node: NodeId,
     pub(crate) members: Vec<Arc<Member>>,
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) keep: Keep,
     /// The stores that this node sends.
@@ -292,9 +297,10 @@ impl Service {
             return say(answer, &Reply::Failed(format!("there is no partition {partition} here")));
         };
         let (node, presence) = (self.node, Arc::clone(&self.presence));
-        let network = self.network(&member);
+        let (network, hub) = (self.network(&member), Arc::clone(&self.hub));
         tokio::spawn(async move {
-            let reply = answer_of(&member, (from, node), &presence, &network, request).await;
+            let reply =
+                answer_of(&member, (from, node), &presence, (&network, &hub), request).await;
             say(answer, &reply.unwrap_or_else(Reply::Failed));
         });
     }
@@ -337,7 +343,9 @@ impl Service {
                 };
                 looked.spread = committed;
                 looked.spread_again = Some(now + looked.spread_wait);
-                let _ = member.raft.trigger().heartbeat().await;
+                if let Err(fatal) = member.raft.trigger().heartbeat().await {
+                    self.hub.has_ended(partition, &fatal);
+                }
             }
             looked.committed = committed;
         }
@@ -357,11 +365,15 @@ impl Service {
     /// Lets go what of a group's log nobody needs any more, and in any case what is
     /// surplus and durable.
     async fn let_go(&self, member: &Member, surplus: LogIndex) {
-        let purged = {
+        let (purged, running) = {
             let metrics = member.raft.metrics();
-            let purged = metrics.borrow_watched().purged;
-            purged.map_or(LogIndex(0), |id| log_index(id.index))
+            let seen = metrics.borrow_watched();
+            (seen.purged, seen.running_state.clone())
         };
+        if let Err(fatal) = running {
+            self.hub.has_ended(member.log.partition(), &fatal);
+        }
+        let purged = purged.map_or(LogIndex(0), |id| log_index(id.index));
         if !lock(&member.keeping).holds(purged) {
             return;
         }
@@ -437,7 +449,7 @@ async fn answer_of(
     member: &Member,
     (from, node): (NodeId, NodeId),
     presence: &Presence,
-    network: &Network,
+    (network, hub): (&Network, &Hub),
     request: Request,
 ) -> Result<Reply, String> {
     let partition = member.log.partition();
@@ -447,7 +459,12 @@ async fn answer_of(
                 .map_err(|error| error.to_string())?;
             let _not_installing = member.installing.read().await;
             let appended = member.raft.append_entries(request).await;
-            appended.map(wire::appended).map_err(|error| error.to_string())
+            appended.map(wire::appended).map_err(|error| {
+                if let RaftError::Fatal(fatal) = &error {
+                    hub.has_ended(partition, fatal);
+                }
+                error.to_string()
+            })
         }
         Request::Vote { vote, last, transfer } => {
             // A leader's lease stands in the way of a vote only as long as this

@@ -98,6 +98,7 @@ impl Opened {
             leads: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
             applied: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
             tasks: tasks.clone(),
+            stopped: Mutex::default(),
         });
         let (journal, report) = open(Arc::clone(&hub) as _)?;
         let node = journal.node();
@@ -239,7 +240,7 @@ impl Groups {
                 outcome?;
             }
         }
-        let service = Service { node, members, carrier, presence, keep, transfers, tasks };
+        let service = Service { node, members, carrier, hub, presence, keep, transfers, tasks };
         Ok(Started { service, taken, stopped })
     }
 }

@@ -71,6 +71,15 @@ impl<'a> Census<'a> {
         self.seat(node) == Seat::Open
     }
 
+    /// Whether a node can take anything new: replicas, or leads.
+    pub(crate) fn takes(&self, node: NodeId) -> bool {
+        self.is_open(node) && self.has_room(node)
+    }
+
+    pub(crate) fn has_room(&self, node: NodeId) -> bool {
+        self.observed.nodes.get(&node).is_none_or(|view| view.has_room)
+    }
+
     /// How many replicas each partition is to have: as many as are wanted, or as
     /// there are nodes.
     pub(crate) fn replicas(&self) -> usize {

@@ -91,12 +91,12 @@ impl Group<'_> {
     }
 
     /// The voters that may be handed the lead: caught up, and on nodes that stay in
-    /// the cluster. If any are to stay in the partition, only those.
+    /// the cluster and have room. If any are to stay in the partition, only those.
     pub(crate) fn heirs(&self) -> Vec<NodeId> {
         let lag_max = self.census.settings().lag_entries_max;
         let able = self.view.voters.iter().filter(|&(&node, progress)| {
             let leads = self.view.leader == Some(node);
-            self.census.is_open(node) && (leads || progress.is_within(lag_max))
+            self.census.takes(node) && (leads || progress.is_within(lag_max))
         });
         let (staying, going): (Vec<_>, Vec<_>) =
             able.map(|(&node, _)| node).partition(|&node| self.stays(node));
@@ -113,7 +113,8 @@ impl Group<'_> {
         if self.view.change.is_some() {
             return Next::Changing;
         }
-        let leader_leaves = self.census.seat(leader) == Seat::Leaving;
+        let leader_leaves =
+            self.census.seat(leader) == Seat::Leaving || !self.census.has_room(leader);
         if leader_leaves {
             let heirs = self.heirs();
             if !heirs.is_empty() {

@@ -28,6 +28,17 @@ pub struct NodeView {
     /// The zone that it fails with, if it was given one. A node without shares its
     /// zone with no other.
     pub zone: Option<String>,
+    /// Whether its disk takes anything new. One without room keeps what it has, and
+    /// leads only what no other can.
+    pub has_room: bool,
+}
+
+impl NodeView {
+    /// A node whose disk has room.
+    #[must_use]
+    pub const fn new(standing: Standing, zone: Option<String>) -> Self {
+        Self { standing, zone, has_room: true }
+    }
 }
 
 /// Whether a node is there, and whether it is to stay.

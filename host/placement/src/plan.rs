@@ -135,7 +135,7 @@ fn start(
         let Next::Start { nodes } = next else { continue };
         let per_node_max = usize::from(settings.moves_per_node_max.get());
         let free = |node: &&NodeId| receiving.get(node).copied().unwrap_or(0) < per_node_max;
-        let first = nodes.iter().filter(|&&node| census.is_open(node)).find(free).copied();
+        let first = nodes.iter().filter(|&&node| census.takes(node)).find(free).copied();
         *next = match first {
             Some(node) if room > 0 => {
                 room -= 1;
@@ -155,7 +155,7 @@ fn hand_over(
     nexts: &mut BTreeMap<PartitionId, Next>,
 ) -> BTreeMap<PartitionId, NodeId> {
     let mut leaders = Leaders::default();
-    for node in census.nodes().filter(|&node| census.is_open(node)) {
+    for node in census.nodes().filter(|&node| census.takes(node)) {
         leaders.know(node);
     }
     for (&partition, group) in groups {

@@ -35,7 +35,7 @@ fn settings(replicas: u8) -> Settings {
 
 /// Nodes 1, 2, … with these standings, and one partition that node 1 leads.
 fn observed(standings: &[Standing], voters: &[u128], learners: &[(u128, u64)]) -> Observed {
-    let view = |standing: &Standing| NodeView { standing: *standing, zone: None };
+    let view = |standing: &Standing| NodeView::new(*standing, None);
     let partition = PartitionView {
         voters: voters.iter().map(|&voter| (node(voter), Progress::Behind(0))).collect(),
         learners: learners
@@ -106,6 +106,26 @@ fn a_learner_votes_once_it_has_caught_up() {
     let mut unknown = near;
     of(&mut unknown).learners = [(node(3), Progress::Unknown)].into();
     assert_eq!(doing(3, &unknown), Doing::Copying(nodes(&[3])));
+}
+
+#[test]
+fn a_full_disk_leads_nothing_that_another_can_lead_and_gets_nothing() {
+    let mut full = observed(&[PRESENT; 3], &[1, 2, 3], &[]);
+    let room = |observed: &mut Observed, number: u128, has: bool| {
+        observed.nodes.get_mut(&node(number)).expect("it").has_room = has;
+    };
+    room(&mut full, 1, false);
+    room(&mut full, 2, false);
+    assert_eq!(doing(3, &full), hands(1, 3));
+    // Its replica stays where it is.
+    assert_eq!(planned(3, &full).target.replicas(P).map(<[_]>::len), Some(3));
+    room(&mut full, 3, false);
+    assert_eq!(doing(3, &full), Doing::Held(Hold::NoHeir));
+    let mut target = observed(&[PRESENT; 3], &[1, 2], &[]);
+    room(&mut target, 3, false);
+    assert_eq!(doing(3, &target), Doing::Held(Hold::MovesMax), "it waits for room there");
+    room(&mut target, 3, true);
+    assert_eq!(doing(3, &target), adds(3));
 }
 
 #[test]

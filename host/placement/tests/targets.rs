@@ -22,10 +22,7 @@ fn settings(replicas: Replicas, partitions: u16) -> Settings {
 
 /// Present nodes, in zones that are numbered; 0 stands for none.
 fn cluster(zones: &[u8]) -> Observed {
-    let view = |zone: &u8| NodeView {
-        standing: Standing::Present,
-        zone: (*zone > 0).then(|| zone.to_string()),
-    };
+    let view = |zone: &u8| NodeView::new(Standing::Present, (*zone > 0).then(|| zone.to_string()));
     Observed {
         nodes: zones.iter().enumerate().map(|(at, zone)| (node(at), view(zone))).collect(),
         partitions: BTreeMap::new(),
@@ -185,9 +182,7 @@ fn the_largest_cluster_is_planned() {
     let target = Target::initial(&settings, &observed);
     assert_eq!(crowded(&target, &observed), 0);
     reach(&mut observed, &target);
-    observed
-        .nodes
-        .insert(node(60), NodeView { standing: Standing::Present, zone: Some("1".to_owned()) });
+    observed.nodes.insert(node(60), NodeView::new(Standing::Present, Some("1".to_owned())));
     let planned = plan(&settings, &observed, Some(&target));
     assert_eq!(planned.steps.len(), 4096 * 3 / 61);
     let again = plan(&settings, &observed, Some(&planned.target));

@@ -119,12 +119,12 @@ fn observe(node: &Node, said: &Groups, under_way: &UnderWay) -> Observed {
             true => Standing::Present,
             false => gone(of),
         };
-        nodes.insert(*of, NodeView { standing, zone: None });
+        nodes.insert(*of, NodeView::new(standing, None));
     }
-    nodes.insert(node.id(), NodeView { standing: Standing::Present, zone: None });
+    nodes.insert(node.id(), NodeView::new(Standing::Present, None));
     for (_, group) in said.values().flatten() {
         for of in group.voters.iter().chain(&group.learners) {
-            nodes.entry(*of).or_insert_with(|| NodeView { standing: gone(of), zone: None });
+            nodes.entry(*of).or_insert_with(|| NodeView::new(gone(of), None));
         }
     }
     let mut newest: BTreeMap<PartitionId, (NodeId, &GroupView)> = BTreeMap::new();

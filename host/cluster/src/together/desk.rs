@@ -145,6 +145,7 @@ impl Cluster {
                 }))
             }
             Ask::Groups => Told::Groups(self.groups().await),
+            Ask::Fares => Told::Fares(self.fares()),
             Ask::Step(step) => Told::Step(self.step(step).await),
             Ask::Follow { through } => Told::Followed(self.followed(through).await.is_ok()),
             Ask::Drain { node, force } => Told::Drained(self.drain_here(node, force).await),

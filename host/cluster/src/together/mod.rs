@@ -10,6 +10,7 @@ mod charter;
 mod cut;
 mod desk;
 mod draining;
+mod fares;
 mod following;
 mod gone;
 mod lanes;
@@ -23,6 +24,7 @@ mod roll;
 mod routing;
 mod service;
 mod system_group;
+mod twin;
 mod watching;
 mod welcome;
 mod wire;
@@ -50,7 +52,7 @@ use tokio::{
 
 use self::{
     apart::Apart, boot::Boot, charter::Charter, desk::Desk, gone::Gone, ledger::Ledger, link::Link,
-    roll::Roll,
+    roll::Roll, twin::Twin,
 };
 use crate::{Node, NodeOptions, NodeThreads, OpenError, clock};
 
@@ -125,6 +127,8 @@ struct Together {
     peers: OnceLock<Arc<Peers>>,
     ledger: Arc<Ledger>,
     gone: Gone,
+    /// Another process with this node's identity.
+    twin: Twin,
     /// How many replicas a partition should have.
     replicas: usize,
     /// What was decided about the nodes.
@@ -202,6 +206,7 @@ impl Cluster {
             peers: OnceLock::new(),
             ledger: Ledger::new(node.consensus().clone(), count.system()),
             gone: Gone::default(),
+            twin: Twin::default(),
             replicas: cluster.placement.replicas.get(),
             roll: watch::Sender::default(),
             given_up: given_up.clone(),

@@ -10,6 +10,7 @@ use stead_model::NodeId;
 
 use super::{
     Cluster,
+    fares::Fares,
     placing::{ask_all, newest},
     wire::{Ask, Group, Told},
 };
@@ -25,7 +26,8 @@ impl Cluster {
     pub(super) async fn overview(&self) -> ClusterStatus {
         let Some(together) = &self.0.together else { return ClusterStatus::default() };
         let Some(cluster) = together.cluster.get() else { return ClusterStatus::default() };
-        let (said, planned) = futures::future::join(ask_all(self), self.planned()).await;
+        let asked = futures::future::join3(ask_all(self), self.fares_of_all(), self.planned());
+        let (said, fares, planned) = asked.await;
         let groups = newest(&said);
         let mut present = self.others();
         present.insert(self.id());
@@ -48,11 +50,18 @@ impl Cluster {
         let wanted = together.replicas.min(counted).max(1);
         let mut status = ClusterStatus {
             cluster: Some(cluster.to_string()),
+            replicas_set: together.replicas as u64,
             replicas_wanted: wanted as u64,
             ..ClusterStatus::default()
         };
         for (leader, group) in groups.values() {
-            let live = group.voters.iter().filter(|voter| there(voter)).count();
+            let takes_part = |voter: &&NodeId| {
+                let stopped = |fares: &Fares| {
+                    fares.stopped.iter().any(|(stopped, _)| *stopped == group.partition)
+                };
+                there(voter) && !fares.get(voter).is_some_and(stopped)
+            };
+            let live = group.voters.iter().filter(takes_part).count();
             status.under_replicated += u64::from(live < wanted);
             let lost = self.lost_of(group, &present);
             status.leaderless += u64::from(!group.leads || lost.is_some());
@@ -69,6 +78,8 @@ impl Cluster {
         status.nodes = nodes
             .into_iter()
             .map(|(node, known)| ClusterNode {
+                problems: problems(fares.get(&node)),
+                stopped: fares.get(&node).map(stopped).unwrap_or_default(),
                 draining: roll.draining.contains(&node),
                 given_up: roll.given_up.contains(&node),
                 gone_since: (known.health == ClusterNodeHealth::Gone)
@@ -136,7 +147,17 @@ fn unknown(node: NodeId) -> ClusterNode {
         votes: 0,
         learns: 0,
         holds: 0,
+        problems: Vec::new(),
+        stopped: Vec::new(),
     }
+}
+
+fn stopped(fares: &Fares) -> Vec<u16> {
+    fares.stopped.iter().map(|(partition, _)| *partition).collect()
+}
+
+fn problems(fares: Option<&Fares>) -> Vec<String> {
+    fares.map(|fares| fares.problems.clone()).unwrap_or_default()
 }
 
 /// Counts what nodes have of a group; `is_system` for the cluster's own.

@@ -19,6 +19,7 @@ use stead_placement::{
 
 use super::{
     Cluster,
+    fares::Full,
     roll::{Decision, Roll},
     system_group::{self, Nodes},
     wire::{Ask, Group, Groups, Step, Told},
@@ -46,6 +47,8 @@ struct Placer {
     striking: Arc<tokio::sync::Mutex<()>>,
     /// In how many rounds on end nothing was to be done.
     quiet: u32,
+    /// Whose disks are full.
+    full: Full,
     /// Who was there in the last round, and what is to become of them.
     seen: (BTreeSet<NodeId>, Roll),
     /// When the last round was.
@@ -68,6 +71,7 @@ pub(super) async fn place(cluster: Cluster, settings: Settings) {
             under_way: UnderWay::default(),
             striking: Arc::default(),
             quiet: 0,
+            full: Full::default(),
             seen: Default::default(),
             looked: Instant::now(),
         });
@@ -89,9 +93,14 @@ impl Placer {
     }
 
     async fn round(&mut self, cluster: &Cluster, settings: &Settings) {
-        let said = ask_all(cluster).await;
+        let (said, fares) = futures::future::join(ask_all(cluster), cluster.fares_of_all()).await;
         let roll = cluster.roll();
-        let nodes = nodes(cluster, &said, &roll);
+        self.full.note(&fares, Instant::now());
+        let full = self.full.nodes();
+        let mut nodes = nodes(cluster, &said, &roll);
+        for (node, view) in &mut nodes {
+            view.has_room = !full.contains(node);
+        }
         let system = cluster.count().system();
         let mut views = BTreeMap::new();
         let groups = newest(&said);
@@ -115,7 +124,7 @@ impl Placer {
             && group.leads
             && self.under_way(system).is_none()
         {
-            let nodes = system_nodes(&nodes, &roll, settings.grace_ms);
+            let nodes = system_nodes(&nodes, &roll, settings.grace_ms, full);
             let replicas = settings.replicas.get();
             if let Some(step) = system_group::next_step(group, *node, &nodes, replicas) {
                 tracing::info!(?step, "placement of the cluster's own partition");
@@ -284,14 +293,14 @@ pub(super) fn nodes(
             }
             None => gone(identity.node),
         };
-        nodes.insert(identity.node, NodeView { standing, zone: zone.map(str::to_owned) });
+        nodes.insert(identity.node, NodeView::new(standing, zone.map(str::to_owned)));
     }
     let own = &members.own;
     let zone = Some(own.zone.as_str()).filter(|zone| !zone.is_empty()).map(str::to_owned);
-    nodes.insert(own.node, NodeView { standing: there(&own.node), zone });
+    nodes.insert(own.node, NodeView::new(there(&own.node), zone));
     for group in said.values().flat_map(|groups| &groups.groups) {
         for node in group.voters.iter().chain(&group.learners) {
-            nodes.entry(*node).or_insert_with(|| NodeView { standing: gone(*node), zone: None });
+            nodes.entry(*node).or_insert_with(|| NodeView::new(gone(*node), None));
         }
     }
     for node in &roll.given_up {
@@ -302,7 +311,12 @@ pub(super) fn nodes(
     nodes
 }
 
-fn system_nodes(nodes: &BTreeMap<NodeId, NodeView>, roll: &Roll, grace_ms: u64) -> Nodes {
+fn system_nodes(
+    nodes: &BTreeMap<NodeId, NodeView>,
+    roll: &Roll,
+    grace_ms: u64,
+    full: BTreeSet<NodeId>,
+) -> Nodes {
     let of = |wanted: fn(&Standing) -> bool| {
         let of = nodes.iter().filter(move |(_, view)| wanted(&view.standing));
         of.map(|(node, _)| *node).collect()
@@ -319,6 +333,7 @@ fn system_nodes(nodes: &BTreeMap<NodeId, NodeView>, roll: &Roll, grace_ms: u64) 
         present: of(|standing| *standing == Standing::Present),
         draining: of(|standing| *standing == Standing::Draining),
         gone: gone.collect(),
+        full,
     }
 }
 

@@ -387,6 +387,13 @@ impl Service for Cluster {
             status.ready = false;
             status.problems.push("this node does not know all types of the cluster yet".into());
         }
+        if let Some(at) = together.twin.at(Instant::now()) {
+            status.ready = false;
+            status.problems.push(format!(
+                "another process, at {at}, has this node's identity and a copy of its data, and \
+                 others talk to that: stop one of them, and start it with an empty directory"
+            ));
+        }
         status
     }
 }

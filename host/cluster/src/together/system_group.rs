@@ -18,6 +18,8 @@ pub struct Nodes {
     pub draining: BTreeSet<NodeId>,
     /// Those that are gone, and whether for longer than the grace period.
     pub gone: BTreeMap<NodeId, bool>,
+    /// Those whose disks have no room.
+    pub full: BTreeSet<NodeId>,
 }
 
 /// The next step for the cluster's own partition, as its leader sees it.
@@ -34,6 +36,12 @@ pub fn next_step(group: &Group, node: NodeId, nodes: &Nodes, replicas: usize) ->
         let matched = group.matched.iter().find(|(matched, _)| matched == of);
         matched.is_some_and(|(_, index)| index + LAG_MAX >= group.last)
     };
+    if nodes.full.contains(&node) {
+        let may_lead = |of: &&NodeId| nodes.present.contains(of) && !nodes.full.contains(of);
+        if let Some(to) = voters.iter().filter(may_lead).find(|of| caught_up(of)) {
+            return Some(Step::TransferLeader { partition, to: *to });
+        }
+    }
     // An even number of votes survives no more than one less. Two are an exception:
     // then everything is at least twice.
     let staying = voters.iter().filter(|voter| stays(voter)).count();
@@ -99,6 +107,7 @@ mod tests {
             present: ids(present).into_iter().collect(),
             draining: ids(draining).into_iter().collect(),
             gone: gone.iter().map(|(node, past)| (NodeId(*node), *past)).collect(),
+            full: BTreeSet::new(),
         }
     }
 
@@ -120,6 +129,19 @@ mod tests {
         assert_eq!(next(&group(&[1, 2], &[3]), &all), change(&[1, 2, 3]));
         assert_eq!(next(&group(&[1, 2, 3], &[]), &all), add(4));
         assert_eq!(next(&group(&[1, 2, 3], &[4]), &all), None);
+    }
+
+    #[test]
+    fn who_has_no_room_hands_over_if_anybody_has() {
+        let three = group(&[1, 2, 3], &[]);
+        let mut full = nodes(&[1, 2, 3], &[], &[]);
+        full.full = ids(&[1, 2]).into_iter().collect();
+        let step = next(&three, &full);
+        assert_eq!(step, Some(Step::TransferLeader { partition: 64, to: NodeId(3) }));
+        full.full = ids(&[1, 2, 3]).into_iter().collect();
+        assert_eq!(next(&three, &full), None);
+        full.full = ids(&[2]).into_iter().collect();
+        assert_eq!(next(&three, &full), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use stead_gossip::{Health, Heard, Notice, Numbered, Snapshot};
@@ -16,6 +16,9 @@ use super::{Cluster, link::Link};
 /// How often everything is looked at again, whatever was heard.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a node that is gone is still dialled. If it comes back later, gossip tells.
+const DIALLED: Duration = Duration::from_secs(30);
+
 /// What was passed on.
 #[derive(Default)]
 struct Known {
@@ -23,6 +26,8 @@ struct Known {
     peers: BTreeMap<NodeId, std::net::SocketAddr>,
     /// Those whose connections broke, and that haven't been reached since.
     broken: BTreeSet<NodeId>,
+    /// Since when those are gone that are dialled all the same.
+    missed: BTreeMap<NodeId, Instant>,
 }
 
 /// Passes on what is heard, for as long as the node runs.
@@ -36,11 +41,14 @@ pub(super) async fn watch(cluster: Cluster, peers: Arc<Peers>, link: Link, mut e
         tokio::select! {
             heard = notices.next() => {
                 let Some(heard) = heard else { return };
-                if let Heard::Notice(Numbered { notice: Notice::Twin(other), .. }) = heard {
-                    tracing::error!(
-                        at = %other.gossip,
-                        "another process has this node's identity and data; one of them must stop"
-                    );
+                if let Heard::Notice(Numbered { notice, .. }) = heard {
+                    let twin = &cluster.together().twin;
+                    match notice {
+                        Notice::Twin(other) => twin.note(other.gossip, Instant::now()),
+                        // It is in a life of its own again.
+                        Notice::Renewed(_) => twin.forget(),
+                        _ => {}
+                    }
                 }
                 known.look(&cluster, &peers, &gossip.members());
             }
@@ -76,6 +84,29 @@ impl Known {
             cluster.consensus().presence(node, there && !self.broken.contains(&node));
             if there && !self.broken.contains(&node) {
                 cluster.gone().forget(node);
+            }
+        }
+        self.let_go(peers, members);
+    }
+
+    /// Nodes that have been gone for a while aren't dialled any more: they were replaced,
+    /// most likely, and another may be at their address.
+    fn let_go(&mut self, peers: &Peers, members: &Snapshot) {
+        let there: BTreeSet<NodeId> = members
+            .members
+            .iter()
+            .filter(|member| member.health != Health::Down)
+            .map(|member| member.identity.node)
+            .collect();
+        self.missed.retain(|node, _| !there.contains(node));
+        let gone: Vec<NodeId> =
+            self.peers.keys().filter(|node| !there.contains(node)).copied().collect();
+        for node in gone {
+            if self.missed.entry(node).or_insert_with(Instant::now).elapsed() >= DIALLED {
+                self.missed.remove(&node);
+                self.peers.remove(&node);
+                self.broken.remove(&node);
+                peers.forget_peer(node);
             }
         }
     }

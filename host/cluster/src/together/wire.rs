@@ -6,6 +6,7 @@ use stead_model::{
     Address, ComponentHash, EntityId, EntityType, NodeId, RequestId, SequenceNumber, TypeVersion,
 };
 
+use super::fares::Fares;
 use crate::api::{
     CallError, CommandReply, DeployError, DrainAnswer, EntityStatus, EventPage, OperateError,
     PlacementView, SnapshotView,
@@ -71,6 +72,8 @@ pub enum Ask {
     BeginAnew { partition: u16 },
     /// What placement wants; of the node that places.
     Plan,
+    /// How the asked node fares.
+    Fares,
 }
 
 /// A value that postcard can't carry, as JSON.
@@ -153,6 +156,7 @@ pub enum Told {
     GoesOn(Result<(), String>),
     /// By partition; none if the asked node doesn't place.
     Plan(Option<Vec<(u16, PlacementView)>>),
+    Fares(Fares),
 }
 
 pub fn encode(value: &impl Serialize) -> bytes::Bytes {
@@ -234,6 +238,7 @@ mod tests {
             Ask::GoOnAlone { partition, lost: NodeId(7), above: 300 },
             Ask::BeginAnew { partition },
             Ask::Plan,
+            Ask::Fares,
             step(Step::ChangeVoters { partition, voters: vec![NodeId(7), NodeId(8)] }),
             step(Step::RemoveLearner { partition, node: NodeId(7) }),
             step(Step::TransferLeader { partition, to: NodeId(7) }),
@@ -296,6 +301,11 @@ mod tests {
             Told::GivenUp(Ok(())),
             Told::GoesOn(Err("no".into())),
             Told::Plan(None),
+            Told::Fares(Fares {
+                shortage: Some("x".into()),
+                stopped: vec![(300, "y".into())],
+                problems: vec!["z".into()],
+            }),
             Told::Query(Err(CallError::DeadlinePassed)),
             Told::Deployed(Err(DeployError::Stopping)),
         ];
@@ -317,7 +327,7 @@ mod tests {
         }
         let golden = std::fs::read_to_string(&path).expect("a golden file");
         assert_eq!(lines, golden.lines().collect::<Vec<_>>());
-        for (kind, ask) in asks.iter().take(22).enumerate() {
+        for (kind, ask) in asks.iter().take(23).enumerate() {
             let bytes = encode(ask);
             assert_eq!(
                 bytes.first().copied().map(usize::from),
@@ -327,7 +337,7 @@ mod tests {
             let read: Ask = decode(&bytes).expect("it reads what it writes");
             assert_eq!(format!("{read:?}"), format!("{ask:?}"));
         }
-        for (kind, told) in tolds.iter().take(19).enumerate() {
+        for (kind, told) in tolds.iter().take(20).enumerate() {
             let bytes = encode(told);
             assert_eq!(
                 bytes.first().copied().map(usize::from),
@@ -342,7 +352,7 @@ mod tests {
     /// A question of a later release is told to be unknown, and does no other harm.
     #[test]
     fn a_kind_that_only_a_later_release_knows_is_an_error_like_another() {
-        for later in 22..=255_u8 {
+        for later in 23..=255_u8 {
             let bytes: &[u8] = if later < 128 { &[later, 1] } else { &[later, 1, 1] };
             let why = decode::<Ask>(bytes).expect_err("there is no such kind");
             assert!(!why.is_empty());

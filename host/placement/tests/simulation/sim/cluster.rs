@@ -80,7 +80,7 @@ impl Cluster {
         let node = NodeId(self.next_node << 96);
         self.next_node += 1;
         let zone = zone.map(str::to_owned);
-        self.nodes.insert(node, NodeView { standing: Standing::Present, zone });
+        self.nodes.insert(node, NodeView::new(Standing::Present, zone));
         node
     }
 

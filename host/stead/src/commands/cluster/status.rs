@@ -76,7 +76,7 @@ fn show(screen: &Screen, status: &ClusterStatus, on_terminal: bool) -> Result<()
     screen.table(&nodes)?;
     let mut facts = Table::facts();
     facts.row(["partitions".into(), grouped(status.partitions.len() as u64)]);
-    facts.row(["replicas wanted".into(), grouped(status.replicas_wanted)]);
+    facts.row(["replicas wanted".into(), wanted(status)]);
     facts.row(["under-replicated".into(), grouped(status.under_replicated)]);
     facts.row(["without a leader".into(), grouped(status.leaderless)]);
     facts.row(["moving".into(), grouped(status.moving)]);
@@ -117,8 +117,43 @@ fn bar(percent: u64) -> String {
     format!("{}{}", "█".repeat(full), "░".repeat(rest))
 }
 
+/// How many replicas are wanted, and whether nodes lack for more.
+fn wanted(status: &ClusterStatus) -> String {
+    let (wanted, set) = (status.replicas_wanted, status.replicas_set);
+    match wanted < set {
+        true => format!("{wanted} of {set}, as there are no more nodes"),
+        false => grouped(wanted),
+    }
+}
+
 /// Says what is wrong, and what to do about it.
 fn amiss(screen: &Screen, status: &ClusterStatus) {
+    if status.replicas_wanted < status.replicas_set {
+        screen.warning(format!(
+            "{} replicas are set, and there are nodes for {}: {} until there are more",
+            status.replicas_set,
+            status.replicas_wanted,
+            match status.replicas_wanted {
+                1 =>
+                    "a node that is lost with its disk takes data with it, and any that stops, \
+                      answers",
+                2 => "partitions stop while either of their nodes is away",
+                _ => "fewer nodes may be lost than is meant",
+            }
+        ));
+    }
+    for node in &status.nodes {
+        for problem in &node.problems {
+            screen.warning(format!("node {}: {problem}", short(&node.node)));
+        }
+        if !node.stopped.is_empty() {
+            screen.note(format!(
+                "  restart node {0}; if that does not help, drain it if it can be, stop it, and \
+                 start it with an empty data directory",
+                short(&node.node)
+            ));
+        }
+    }
     // Those that miss the same nodes are said at once.
     type Missing<'a> = (&'a [String], u64);
     let mut alike: BTreeMap<Missing<'_>, (Vec<String>, TimestampMs)> = BTreeMap::new();
