@@ -121,6 +121,26 @@ impl Core {
         self.note(result);
     }
 
+    /// When another process that had this node's id is gone again, others hold the node
+    /// to be gone, as its latest life was that one's. It goes on in a life after that.
+    /// While the other is there, they don't outbid each other: one of them has to stop.
+    pub(super) fn outlive_twin(&mut self) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let own = &self.own;
+        let later =
+            |id: &Identity| id.node == own.node && id.gossip != own.gossip && id.epoch >= own.epoch;
+        let twins = self.swim.known().filter(|member| later(member.id()));
+        let last = twins.max_by_key(|member| member.id().epoch);
+        let Some(twin) = last.filter(|twin| twin.state() == foca::State::Down) else { return };
+        let epoch = twin.id().epoch;
+        if epoch < EPOCH_MAX {
+            let result = self.swim.renew_after(epoch).map(|_| ());
+            self.note(result);
+        }
+    }
+
     pub(super) fn hint(&mut self, node: NodeId) {
         if self.phase != Phase::Running || self.cluster.is_none() {
             return;

@@ -29,6 +29,7 @@ impl Core {
     pub(super) fn watch(&mut self) {
         self.timers.arm(self.now + self.config.probe_period, Timer::Watch);
         self.watched = None;
+        self.outlive_twin();
         // One other alone is asked in each period anyway.
         if self.phase != Phase::Running || self.swim.num_present() < 2 {
             return;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use stead_gossip::{Input, Notice};
+use stead_gossip::{Health, Input, Notice};
 use stead_model::NodeId;
 
-use crate::world::{CLUSTER, World, address, identity};
+use crate::world::{CLUSTER, Told, World, address, identity};
 
 const JOIN: Input<'static> = Input::Join { addresses: &[] };
 
@@ -114,6 +114,29 @@ fn two_processes_with_one_id_are_told_of_each_other() {
     assert!(told.contains(&1) && told.contains(&3), "{told:?}");
     assert!(!told.contains(&0) && !told.contains(&2), "nobody else is meant: {told:?}");
     assert!(told.len() <= 2, "once a minute: {told:?}");
+}
+
+#[test]
+fn who_outlives_another_process_with_its_id_is_there_again() {
+    for seed in 0..30 {
+        let mut world = World::formed(seed, 3);
+        world.start(identity(2, 3, 1_000), Some(CLUSTER));
+        join(&mut world, 3);
+        world.run_for(Duration::from_secs(5));
+        let renewed = |told: &Told| matches!(&told.notice, Notice::Renewed(_));
+        assert!(world.told(renewed).is_empty(), "seed {seed}: they don't outbid each other");
+        world.kill(3);
+        world.run_for(Duration::from_secs(10));
+        for other in [0, 2] {
+            let snapshot = world.nodes[other].core.snapshot();
+            let mut members = snapshot.members.iter();
+            let member = members.find(|member| member.identity.node == NodeId(2));
+            let member = member.expect("it is known");
+            assert_eq!(member.health, Health::Alive, "seed {seed}: {other}");
+            assert_eq!(member.identity.gossip, identity(2, 1, 0).gossip, "seed {seed}: {other}");
+        }
+        assert_eq!(world.told(renewed).len(), 1, "seed {seed}");
+    }
 }
 
 #[test]
