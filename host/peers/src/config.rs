@@ -179,8 +179,8 @@ pub struct PeersConfig {
     /// The most connections of others that are open at once. Each node that
     /// dials this one takes as many as there are lanes.
     pub inbound_max: usize,
-    /// The most handshakes under way at once with nodes that dial this one;
-    /// further ones wait in the system's queue.
+    /// The most handshakes under way at once with nodes that dial this one; with one
+    /// more, one that has waited long is given up.
     pub handshakes_max: usize,
     /// The most events that wait to be taken. At least one more than `peers_max`
     /// is always kept, so that each peer's last one is never lost.

@@ -54,6 +54,7 @@ mod shared;
 mod stream;
 mod sync;
 pub mod testing;
+mod throttle;
 mod wire;
 
 pub use config::{

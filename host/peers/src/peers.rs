@@ -20,6 +20,7 @@ use crate::{
     inbound::{Registry, accept},
     outbound::{Peer, Phase, Ticket, dial::dial, run},
     shared::Shared,
+    throttle::Throttle,
     wire::handshake::Purpose,
 };
 
@@ -107,6 +108,7 @@ impl Peers {
             ending: CancellationToken::new(),
             is_stopping: AtomicBool::new(false),
             dials: AtomicU64::new(1),
+            strangers: Throttle::default(),
         });
         shared.tasks.spawn_on(accept(Arc::clone(&shared), listener), runtime);
         Ok((Self { shared, runtime: runtime.clone(), address }, PeerEvents { queue: events }))

@@ -11,7 +11,9 @@ use std::{
 use stead_model::NodeId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{PeersConfig, Service, event::EventQueue, inbound::Registry, outbound::Peer};
+use crate::{
+    PeersConfig, Service, event::EventQueue, inbound::Registry, outbound::Peer, throttle::Throttle,
+};
 
 pub(crate) struct Shared {
     pub(crate) config: PeersConfig,
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) is_stopping: AtomicBool,
     pub(crate) dials: AtomicU64,
     pub(crate) seeds: AtomicU64,
+    /// When it was last told of connections that were turned away.
+    pub(crate) strangers: Throttle,
 }
 
 impl Shared {

@@ -5,12 +5,12 @@ use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use tokio::{
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
     time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
 
 use super::{
+    accept::Handshake,
     answers::{Answers, Taken},
     greet::{GreetError, Greeted, greet},
 };
@@ -28,28 +28,43 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     address: SocketAddr,
-    handshake: OwnedSemaphorePermit,
+    handshake: Handshake,
 ) {
     let connection = async {
         let greeting = timeout(shared.config.times.handshake_max, greet(&shared, stream, address));
-        let greeted = greeting.await;
+        let greeted = handshake.given_up.run_until_cancelled(greeting).await;
         drop(handshake);
+        let Some(greeted) = greeted else {
+            return turned_away(&shared, address, "too many others connect and say nothing");
+        };
         match greeted {
             Ok(Ok(Some(greeted))) => Connection::new(&shared, greeted).run().await,
             Ok(Ok(None)) => debug!(%address, "told who is here"),
             Ok(Err(GreetError::Refused(refusal))) if is_ordinary(refusal.reason) => {
                 debug!(%address, %refusal, "refused a connection");
             }
-            Ok(Err(reason)) => warn!(%address, %reason, "turned a connection away"),
-            Err(_) => warn!(%address, "turned a connection away: it was too slow to say hello"),
+            Ok(Err(reason)) => turned_away(&shared, address, &reason.to_string()),
+            Err(_) => turned_away(&shared, address, "it was too slow to say hello"),
         }
     };
     shared.ending.run_until_cancelled(connection).await;
 }
 
+fn turned_away(shared: &Shared, address: SocketAddr, reason: &str) {
+    match shared.strangers.may_tell(std::time::Instant::now()) {
+        Some(0) => warn!(%address, %reason, "turned a connection away"),
+        Some(others) => {
+            warn!(%address, %reason, others, "turned a connection away, and others since the last");
+        }
+        None => debug!(%address, %reason, "turned a connection away"),
+    }
+}
+
 /// Refusals that happen when all is well.
 fn is_ordinary(reason: RefusalReason) -> bool {
-    matches!(reason, RefusalReason::Stopping | RefusalReason::Outdated | RefusalReason::Itself)
+    use RefusalReason::{Itself, OtherNode, Outdated, Stopping};
+    // Another node may have been at this address before.
+    matches!(reason, Stopping | Outdated | Itself | OtherNode)
 }
 
 struct Connection<'a> {

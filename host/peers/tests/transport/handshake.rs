@@ -163,6 +163,26 @@ async fn strangers_are_turned_away_and_leave_nothing_behind() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_say_nothing_do_not_keep_a_node_out() {
+    let mut narrow = config(2);
+    narrow.handshakes_max = 8;
+    // They would be turned away sooner otherwise.
+    narrow.times.handshake_max = Duration::from_secs(60);
+    let b = start(narrow, echo);
+    let address = b.peers.address();
+    let silent: Vec<_> =
+        (0..200).map(|_| TcpStream::connect(address).expect("connected")).collect();
+    let mut a = start(config(1), echo);
+    a.knows(&b);
+    a.met(b.id).await;
+    for lane in [Lane::Control, Lane::Log, Lane::Requests] {
+        assert_eq!(a.call(b.id, lane, number(1)).await, Ok(number(1)));
+    }
+    assert!(b.peers.tasks() < 40, "as few are waited for as may be: {}", b.peers.tasks());
+    drop(silent);
+}
+
 /// A peer that is garbage itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_makes_no_sense_is_a_loss_like_another() {
