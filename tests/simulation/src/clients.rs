@@ -10,7 +10,8 @@ use std::{
 use stead_model::{Address, RequestId};
 
 use crate::{
-    model::TYPE,
+    faults::{Fault, Faults},
+    model::{TRAP, TYPE},
     network::Machine,
     node::Node,
     properties::{Properties, Seen},
@@ -107,6 +108,7 @@ pub struct Clients {
     mailbox: Mailbox,
     tries: Vec<u64>,
     operations: u64,
+    faults: Faults,
     /// No new operations are begun.
     pub ending: bool,
     /// Commands that were acknowledged, to be looked up in the end.
@@ -131,7 +133,7 @@ pub trait Reach {
 
 impl Clients {
     /// So many callers of so many entities.
-    pub fn new(mut random: Random, clients: usize, entities: u64) -> Self {
+    pub fn new(mut random: Random, clients: usize, entities: u64, faults: Faults) -> Self {
         let entities = (0..entities)
             .map(|nth| format!("{TYPE}/e{nth}").parse().expect("an address"))
             .collect();
@@ -143,6 +145,7 @@ impl Clients {
             mailbox: Mailbox::default(),
             tries: vec![0; clients],
             operations: 0,
+            faults,
             ending: false,
             acknowledged: Vec::new(),
             answered: 0,
@@ -182,6 +185,7 @@ impl Clients {
             13 => "refuse",
             14 if self.random.one_in(3) => "end",
             14 if self.random.one_in(2) => "purge",
+            15 if self.random.one_in(3) => TRAP,
             _ => "",
         };
         let minted = !name.is_empty() && self.random.one_in(5);
@@ -270,6 +274,14 @@ impl Clients {
             Err(CallError::Rejected(rejection)) => {
                 let answer = Answered::Shown(rejection.message);
                 self.answer(now, client, &operation, answer, properties);
+            }
+            Err(CallError::Trapped) if &*operation.name == TRAP => {
+                self.faults.count(Fault::Trapped);
+                self.answer(now, client, &operation, Answered::Unknown, properties);
+            }
+            Err(CallError::Trapped) => {
+                properties.fail("a trap fails only its own call", format!("{operation:?}"));
+                self.answer(now, client, &operation, Answered::Unknown, properties);
             }
             Err(CallError::Other(what)) => {
                 properties.fail("no call goes wrong", format!("{operation:?}: {what}"));

@@ -64,6 +64,8 @@ kinds! {
     Paused = "machines paused",
     /// A machine was said to be gone that wasn't, or to be there that wasn't.
     WrongHint = "wrong hints of presence",
+    /// A guest trapped, and all entities of its instance with it.
+    Trapped = "guests trapped",
     /// A leader was told to hand over.
     HandedOver = "hand-overs asked for",
 }

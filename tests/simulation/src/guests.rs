@@ -11,7 +11,7 @@ use stead_partition::{
     ports::{GuestFault, Guests},
 };
 
-use crate::model::{COMMANDS, QUERY, State, TYPE};
+use crate::model::{COMMANDS, QUERY, State, TRAP, TYPE};
 
 /// Runs the model's entity.
 #[derive(Default)]
@@ -111,6 +111,11 @@ impl Guests for Natives {
         command: &str,
         body: &[u8],
     ) -> Result<Result<Outcome, Rejection>, GuestFault> {
+        if command == TRAP {
+            // With what it has done so far, as real code may.
+            let _ = instance.entity(*entity)?.handle("many", "half done");
+            return Err(GuestFault::Trap("it was asked to".into()));
+        }
         Ok(instance.entity(*entity)?.handle(command, &String::from_utf8_lossy(body)))
     }
 

@@ -6,7 +6,9 @@ use stead_model::{Event, Lifecycle, Outcome, Rejection};
 /// The type's name.
 pub const TYPE: &str = "thing";
 /// Its commands.
-pub const COMMANDS: [&str; 6] = ["put", "many", "look", "refuse", "end", "purge"];
+pub const COMMANDS: [&str; 7] = ["put", "many", "look", "refuse", "end", "purge", TRAP];
+/// The one that its code does not survive.
+pub const TRAP: &str = "trap";
 /// Its query.
 pub const QUERY: &str = "show";
 
@@ -49,7 +51,7 @@ impl State {
         let words = match command {
             "put" => 1,
             "many" => 1 + body.len() as u64 % 5,
-            "refuse" => {
+            "refuse" | TRAP => {
                 return Err(Rejection {
                     status: 422,
                     code: "refused".into(),

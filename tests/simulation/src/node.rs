@@ -178,6 +178,35 @@ pub struct Running {
     guests: Natives,
     /// When its partitions next take turns because time has passed.
     next_turn: u64,
+    habits: Habits,
+    /// What engines have proposed and consensus hasn't heard of yet, in order, and when
+    /// it does.
+    proposed: VecDeque<(u64, Proposal)>,
+}
+
+/// How a run's nodes go about things, which is another way in each run.
+#[derive(Debug, Clone, Copy)]
+pub struct Habits {
+    /// How many entities of a partition stay in memory.
+    live_max: usize,
+    /// How long what is committed may wait to be applied to a store, in milliseconds.
+    apply_ms_max: u64,
+    /// How long a proposal may be on its way from an engine to consensus, in
+    /// milliseconds, and that one in so many is.
+    proposal_ms_max: u64,
+    proposals_late: u64,
+}
+
+impl Habits {
+    /// By chance.
+    pub fn new(random: &mut Random) -> Self {
+        Self {
+            live_max: random.of(&[1, 2, 4]).unwrap_or(4),
+            apply_ms_max: random.of(&[4, 4, 40]).unwrap_or(4),
+            proposal_ms_max: random.of(&[1, 30, 400]).unwrap_or(1),
+            proposals_late: random.within(2..30),
+        }
+    }
 }
 
 /// What a node is started with.
@@ -200,6 +229,8 @@ pub struct Start {
     pub planted: Option<Planted>,
     /// When the run's leader of the facts plans, if it does.
     pub placing: Option<stead_placement::Settings>,
+    /// The run's habits.
+    pub habits: Habits,
 }
 
 fn options(count: PartitionCount, planted: Option<Planted>) -> JournalOptions {
@@ -216,13 +247,13 @@ fn options(count: PartitionCount, planted: Option<Planted>) -> JournalOptions {
     }
 }
 
-fn config(planted: Option<Planted>) -> EngineConfig {
+fn config(planted: Option<Planted>, habits: Habits) -> EngineConfig {
     EngineConfig {
         entity_waiting_max: 32,
         waiting_max: 128,
         batch_items_max: 8,
         in_flight_max: 4,
-        live_max: 4,
+        live_max: habits.live_max,
         idle_ms_max: 700,
         replay_events: 5,
         replays_max: 2,
@@ -248,6 +279,7 @@ impl Running {
             mut random,
             planted,
             placing: settings,
+            habits,
         } = start;
         let mut seed = [0; 32];
         random.fill(&mut seed);
@@ -289,7 +321,7 @@ impl Running {
             started.map_err(|_| "it takes for ever")?.map_err(|error| error.to_string())?;
         // They are set once, here.
         let _ = name.set(consensus.node());
-        let seats = count.all_and_system().map(|_| Seat::new(config(planted))).collect();
+        let seats = count.all_and_system().map(|_| Seat::new(config(planted, habits))).collect();
         for partition in count.all() {
             node.tell(partition, |inbox| {
                 inbox.applied = *consensus.applied(partition).borrow();
@@ -304,11 +336,13 @@ impl Running {
             node,
             runtime,
             wishes,
-            agenda: Agenda::new(now),
+            agenda: Agenda::new(now, habits.apply_ms_max),
             random,
             seats,
             guests: Natives,
             next_turn: now,
+            habits,
+            proposed: VecDeque::new(),
         })
     }
 
@@ -337,6 +371,25 @@ impl Running {
         if !self.random.one_in(4) {
             self.turns(now);
         }
+        self.propose(now);
+    }
+
+    /// A proposal goes from an engine's worker to the thread of consensus, and either
+    /// may be busy. Those of a node keep their order.
+    fn propose_soon(&mut self, now: u64, proposal: Proposal) {
+        let Habits { proposal_ms_max, proposals_late, .. } = self.habits;
+        let late = self.random.one_in(proposals_late);
+        let takes = if late { self.random.below(proposal_ms_max) } else { 0 };
+        let before = self.proposed.back().map_or(0, |(due, _)| *due);
+        self.proposed.push_back((before.max(now + takes), proposal));
+    }
+
+    fn propose(&mut self, now: u64) {
+        while self.proposed.front().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, proposal)) = self.proposed.pop_front() {
+                self.node.consensus().propose(proposal);
+            }
+        }
     }
 
     fn turns(&mut self, now: u64) {
@@ -350,14 +403,14 @@ impl Running {
                 continue;
             }
             for _ in 0..TURNS_MAX {
-                if !self.turn(partition) {
+                if !self.turn(now, partition) {
                     break;
                 }
             }
         }
     }
 
-    fn turn(&mut self, partition: PartitionId) -> bool {
+    fn turn(&mut self, now: u64, partition: PartitionId) -> bool {
         let Some(seat) = self.seats.get_mut(usize::from(partition.get())) else { return false };
         let node = &self.node;
         let Some(mut inbox) = node.inbox(partition) else { return false };
@@ -382,8 +435,11 @@ impl Running {
         };
         let mut deeds = Vec::new();
         let more = seat.turn(news, &mut around, &mut deeds);
+        let node = Arc::clone(node);
         for deed in deeds {
-            perform(node, partition, deed);
+            if let Some(proposal) = perform(&node, partition, deed) {
+                self.propose_soon(now, proposal);
+            }
         }
         more || node.inbox(partition).is_some_and(|inbox| inbox.rung)
     }
@@ -401,32 +457,42 @@ impl Running {
     }
 }
 
-fn perform(node: &Arc<Node>, partition: PartitionId, deed: Deed<oneshot::Sender<Answer>>) {
+/// Does what a seat wants done; what it proposes is given back.
+fn perform(
+    node: &Arc<Node>,
+    partition: PartitionId,
+    deed: Deed<oneshot::Sender<Answer>>,
+) -> Option<Proposal> {
     // A task of consensus may outlive the node; it must not keep it.
     let weak: Weak<Node> = Arc::downgrade(node);
     match deed {
         // Whoever asked may have gone; the outcome stands.
         Deed::Tell(asker, answer) => drop(asker.send(answer)),
         Deed::ApplySoon => node.consensus().flush(partition),
-        Deed::Propose { term, batch, at, items } => node.consensus().propose(Proposal {
-            partition,
-            term,
-            batch: Batch { at, items },
-            done: Box::new(move |result| {
-                let Some(node) = weak.upgrade() else { return };
-                if let Err(ProposalError::Stopped(why)) = &result {
-                    node.trouble(format!("the group of {partition} has stopped: {why}"));
-                }
-                let result = result.map_err(|error| AppendFailure::Lost(error.to_string()));
-                node.tell(partition, |inbox| inbox.outcomes.push(Outcome { term, batch, result }));
-            }),
-        }),
+        Deed::Propose { term, batch, at, items } => {
+            return Some(Proposal {
+                partition,
+                term,
+                batch: Batch { at, items },
+                done: Box::new(move |result| {
+                    let Some(node) = weak.upgrade() else { return };
+                    if let Err(ProposalError::Stopped(why)) = &result {
+                        node.trouble(format!("the group of {partition} has stopped: {why}"));
+                    }
+                    let result = result.map_err(|error| AppendFailure::Lost(error.to_string()));
+                    node.tell(partition, |inbox| {
+                        inbox.outcomes.push(Outcome { term, batch, result })
+                    });
+                }),
+            });
+        }
         Deed::Confirm(question) => node.consensus().confirm(partition, move |leads| {
             if let Some(node) = weak.upgrade() {
                 node.tell(partition, |inbox| inbox.confirmed = Some((question, leads)));
             }
         }),
     }
+    None
 }
 
 /// The engine's port to the store.

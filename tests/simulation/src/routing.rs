@@ -196,6 +196,7 @@ fn error(answer: Answer, is_command: bool) -> CallError {
         // They pass; the caller is told to come again.
         Answer::MailboxFull => unavailable("the mailbox is full"),
         Answer::DeadlinePassed => unavailable("the deadline passed"),
+        Answer::Fault { .. } => CallError::Trapped,
         other => CallError::Other(format!("{other:?}")),
     }
 }

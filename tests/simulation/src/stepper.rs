@@ -63,12 +63,14 @@ pub struct Agenda {
     mark: Option<u64>,
     apply: Option<u64>,
     look: u64,
+    apply_ms_max: u64,
 }
 
 impl Agenda {
-    /// Of a journal that was opened just now.
-    pub fn new(now: u64) -> Self {
-        Self { opened: now, log: None, mark: None, apply: None, look: now + LOOK_MS }
+    /// Of a journal that was opened just now, in which what is committed waits at most
+    /// so long to be applied.
+    pub fn new(now: u64, apply_ms_max: u64) -> Self {
+        Self { opened: now, log: None, mark: None, apply: None, look: now + LOOK_MS, apply_ms_max }
     }
 
     /// Takes the steps that are due. `slow_ms` is how much longer than usual a step
@@ -88,7 +90,7 @@ impl Agenda {
             self.log = Some(now + takes(6));
         }
         if apply && self.apply.is_none() {
-            self.apply = Some(now + takes(4));
+            self.apply = Some(now + takes(self.apply_ms_max));
         }
         if self.log.is_some_and(|due| due <= now) {
             self.log = None;

@@ -70,6 +70,8 @@ pub enum CallError {
     OutcomeUnknown(String),
     /// The entity said no.
     Rejected(Rejection),
+    /// The guest trapped; nothing was recorded.
+    Trapped,
     /// Another final answer.
     Other(String),
 }

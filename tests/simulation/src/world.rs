@@ -20,7 +20,7 @@ use crate::{
     faults::{Fault, Faults},
     nemesis::Nemesis,
     network::{Load, Machine, Network, Said, Weather},
-    node::{Node, Running, Start},
+    node::{Habits, Node, Running, Start},
     observer::Observer,
     planted::Planted,
     presence::Presence,
@@ -118,6 +118,7 @@ pub struct World {
     presence: Presence,
     clients: Option<Clients>,
     settings: Settings,
+    habits: Habits,
 }
 
 impl Reach for Vec<Rack> {
@@ -155,8 +156,13 @@ impl World {
             random: random.fork(),
         });
         let machines = machines.collect();
-        let (clients, entities) = (2 + random.below(4), 2 + random.below(5));
-        let clients = Clients::new(random.fork(), usize::try_from(clients).unwrap_or(2), entities);
+        let (clients, entities) = (2 + random.below(4), 2 + random.below(8));
+        let clients = Clients::new(
+            random.fork(),
+            usize::try_from(clients).unwrap_or(2),
+            entities,
+            faults.clone(),
+        );
         let settings = Settings {
             replicas: Replicas::Three,
             partitions: count,
@@ -179,6 +185,7 @@ impl World {
             observer: Observer::default(),
             clients: Some(clients),
             settings,
+            habits: Habits::new(random),
         }
     }
 
@@ -205,6 +212,7 @@ impl World {
             random: rack.random.fork(),
             planted: self.planted,
             placing: Some(self.settings.clone()),
+            habits: self.habits,
         };
         match Running::start(start, self.now) {
             Ok(running) => {
