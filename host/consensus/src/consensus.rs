@@ -154,17 +154,16 @@ impl Consensus {
     }
 
     /// Answers a message that another node's [`Carrier`](crate::Carrier) has carried. It is taken
-    /// at this call; calls for messages of one lane must be made in their order.
+    /// at this call; calls for messages of one lane must be made in their order. `answer` is
+    /// called from consensus's thread, and must be quick; it is let go without a call if
+    /// the node stops.
     pub fn serve(
         &self,
         from: NodeId,
         message: impl Into<Bytes>,
-    ) -> BoxFuture<'static, Result<Vec<u8>, ProposalError>> {
-        let (answer, answered) = oneshot::channel();
-        let _ = self.0.tasks.send(Task::Serve(from, message.into(), answer));
-        Box::pin(async move {
-            answered.await.map_err(|_| ProposalError::Stopped("the node is stopping".into()))
-        })
+        answer: impl FnOnce(Vec<u8>) + Send + 'static,
+    ) {
+        let _ = self.0.tasks.send(Task::Serve(from, message.into(), Box::new(answer)));
     }
 
     /// Says whether another node is there. Of a node that is gone, the groups that

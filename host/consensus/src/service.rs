@@ -43,7 +43,7 @@ use crate::{
 /// How often the groups are looked after, and how often while none has anything to wait
 /// for.
 const LOOK: Duration = Duration::from_millis(40);
-const LOOK_IDLY: Duration = Duration::from_millis(100);
+const LOOK_IDLY: Duration = Duration::from_millis(200);
 /// How often a node says which groups it leads.
 const LEADS: Duration = Duration::from_millis(250);
 /// How often it is looked at what of the log others have come to have.
@@ -57,11 +57,14 @@ const HALF_DONE: Duration = Duration::from_secs(1);
 /// How soon it says so when it leads another: others may have been elected with it.
 const SAY_SOON: Duration = Duration::from_millis(3);
 
+/// Where the answer to another node's message goes.
+type Answer = Box<dyn FnOnce(Vec<u8>) + Send>;
+
 /// What the service is told to do.
 pub(crate) enum Task {
     Propose(Proposal),
     /// A message of another node, and where the answer goes.
-    Serve(NodeId, Bytes, oneshot::Sender<Vec<u8>>),
+    Serve(NodeId, Bytes, Answer),
     /// A store is durable up to here.
     Checkpointed(PartitionId, LogPosition),
     /// Whether a node is there.
@@ -276,11 +279,8 @@ impl Service {
 
     /// Answers a message. What it asks of a group is handed to the group here, in
     /// the order of the messages.
-    fn serve(&self, from: NodeId, message: &[u8], answer: oneshot::Sender<Vec<u8>>) {
-        let say = |answer: oneshot::Sender<Vec<u8>>, reply: &Reply| {
-            // Whoever asked may have gone.
-            let _ = answer.send(wire::encode(reply));
-        };
+    fn serve(&self, from: NodeId, message: &[u8], answer: Answer) {
+        let say = |answer: Answer, reply: &Reply| answer(wire::encode(reply));
         let (partition, request) = match wire::decode(message) {
             Ok(Message::To(partition, request)) => (PartitionId(partition), request),
             Ok(Message::Leads(leads)) => {

@@ -328,10 +328,13 @@ impl World {
             let node = Arc::clone(&running.node);
             match &packet.load {
                 Load::Consensus { from, to, bytes } if *to == node.id() => {
-                    let answer = running.within(|| node.consensus().serve(*from, bytes.clone()));
+                    let (answer, answered) = tokio::sync::oneshot::channel();
+                    // Whoever asked may have gone.
+                    let say = |bytes| drop(answer.send(bytes));
+                    running.within(|| node.consensus().serve(*from, bytes.clone(), say));
                     let network = self.network.clone();
                     running.spawn(async move {
-                        if let Ok(bytes) = answer.await {
+                        if let Ok(bytes) = answered.await {
                             network.reply(&packet, Said::Bytes(bytes));
                         }
                     });

@@ -55,15 +55,9 @@ impl PeerService for Desk {
             return;
         }
         if lane != Lane::Requests {
-            // Taken here, in the order of the connection.
-            let answer = self.consensus.serve(from.node, payload);
-            self.runtime.spawn(async move {
-                // Without an answer, whoever asked is told that there is none.
-                if let Ok(answer) = answer.await {
-                    reply.answer(answer.into());
-                }
-            });
-            return;
+            // Taken here, in the order of the connection. Without an answer, whoever asked
+            // is told that there is none.
+            return self.consensus.serve(from.node, payload, |answer| reply.answer(answer.into()));
         }
         let Some(inner) = self.cluster.get().and_then(Weak::upgrade) else { return };
         let (cluster, node) = (Cluster(inner), from.node);

@@ -103,7 +103,9 @@ impl Carrier for Link {
         let target = self.net.nodes.lock().expect("unpoisoned").get(&to).cloned();
         let served = match target {
             Some(target) if !self.net.is_cut(self.from, to) => {
-                Some(target.serve(self.from, message))
+                let (answer, answered) = tokio::sync::oneshot::channel();
+                target.serve(self.from, message, |bytes| drop(answer.send(bytes)));
+                Some(answered)
             }
             _ => None,
         };

@@ -77,6 +77,8 @@ struct Up {
 
 impl Up {
     async fn run(&mut self) -> Result<(), Failure> {
+        let count = self.supervisor.cluster().nodes.len();
+        self.note(&format!("starting {count} nodes; that takes some ten seconds"));
         self.supervisor.start_all()?;
         self.until_ready().await?;
         self.until_settled().await?;

@@ -30,6 +30,11 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let cluster = connection.admin.send(&what, Request::get("/cluster")).await?;
     let (entity, cluster): (EntityStatus, ClusterStatus) =
         (entity.json(&what)?, cluster.json(&what)?);
+    if entity.last_sequence.get() == 0 && !entity.live {
+        // Nothing is known of it: perhaps there is no such type, which the node says.
+        let path = client::entity_type(&args.address.entity_type);
+        connection.admin.send(&what, Request::get(path)).await?;
+    }
     let place = cluster.partitions.iter().find(|place| place.partition == entity.partition);
     if connection.screen.json {
         let document = serde_json::json!({

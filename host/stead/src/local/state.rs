@@ -187,13 +187,18 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// The node of this number.
+    pub fn numbered(&self, number: &str) -> Option<&LocalNode> {
+        self.nodes.iter().find(|node| node.name == number)
+    }
+
     /// The node that somebody names: by its number, the beginning of its identity, or
     /// one of its addresses.
     ///
     /// # Errors
     /// If there is none, or several.
     pub fn pick(&self, name: &str) -> Result<&LocalNode, Failure> {
-        if let Some(node) = self.nodes.iter().find(|node| node.name == name) {
+        if let Some(node) = self.numbered(name) {
             return Ok(node);
         }
         let is_at = |address: SocketAddr| address.to_string() == name;

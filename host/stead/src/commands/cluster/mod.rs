@@ -9,6 +9,7 @@ use crate::{
     client::Request,
     connection::Connection,
     failure::{Exit, Failure},
+    local::{LocalCluster, default_directory},
 };
 
 /// Show how the cluster fares, and act on it.
@@ -73,8 +74,14 @@ pub async fn ask_for_status(connection: &Connection) -> Result<ClusterStatus, Fa
     Ok(status)
 }
 
-/// The node that somebody names: by the beginning of its id, or by an address.
+/// The node that somebody names: by the beginning of its id, by an address, or, if it is
+/// one of those that `stead up` runs here, by its number.
 pub fn pick<'a>(status: &'a ClusterStatus, name: &str) -> Result<&'a ClusterNode, Failure> {
+    let local = LocalCluster::load(&default_directory()).ok().flatten();
+    let numbered = local.and_then(|local| local.numbered(name)?.id.clone());
+    if let Some(node) = status.nodes.iter().find(|node| Some(&node.node) == numbered.as_ref()) {
+        return Ok(node);
+    }
     let is_at = |address: &Option<String>| address.as_deref() == Some(name);
     let names = |node: &&ClusterNode| {
         is_at(&node.address)

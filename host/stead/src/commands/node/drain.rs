@@ -26,7 +26,7 @@ const SILENCES_MAX: u32 = 40;
 /// node restarts, until --undo, or until it is empty and gone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The node: the beginning of its id, or one of its addresses
+    /// The node: the beginning of its id, one of its addresses, or its number in `stead up`
     #[arg(value_name = "NODE")]
     node: String,
     /// Have it stay after all
