@@ -36,10 +36,12 @@ impl Cluster {
         let addresses = of.map(|member| member.identity.gossip).collect();
         let ignored = together.gossip.ignore(addresses);
         ignored.map_err(|error| OperateError::NotNow(error.to_string()))?;
-        tracing::warn!(
-            nodes = nodes.len(),
-            "this node is cut off from others, as it was asked to be"
-        );
+        if nodes.is_empty() {
+            tracing::info!("this node is cut off from nobody, as it was asked to be");
+        } else {
+            let nodes = nodes.len();
+            tracing::warn!(nodes, "this node is cut off from others, as it was asked to be");
+        }
         together.cut.set(nodes);
         Ok(())
     }

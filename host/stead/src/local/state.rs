@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::process::{Condition, Process};
 use crate::failure::Failure;
 
+/// How much of a log is shown when a node doesn't start.
+const LOG_LINES: usize = 15;
 /// The variable that names the directory.
 const DIRECTORY_VARIABLE: &str = "STEAD_UP_DIR";
 const DIRECTORY: &str = ".stead-up";
@@ -62,6 +64,15 @@ impl LocalNode {
     /// Where its log is.
     pub fn log(&self, directory: &Path) -> PathBuf {
         directory.join(format!("node-{}.log", self.name))
+    }
+
+    /// The end of its log, for one that didn't start.
+    pub fn log_tail(&self, directory: &Path) -> Vec<String> {
+        let log = fs::read(self.log(directory)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log).into_owned();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES);
+        lines.into_iter().skip(from).map(str::to_owned).collect()
     }
 
     /// What its process does.

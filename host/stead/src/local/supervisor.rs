@@ -21,8 +21,6 @@ const NODES_MAX: usize = 16;
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
 /// How often it is looked whether it has.
 const LOOK: Duration = Duration::from_millis(50);
-/// How much of a log is shown when a node doesn't start.
-const LOG_LINES: usize = 15;
 
 /// The nodes of a cluster on this machine, as children of this process.
 pub struct Supervisor {
@@ -229,12 +227,8 @@ impl Supervisor {
 
     /// The end of a node's log, for one that didn't start.
     pub fn log_tail(&self, at: usize) -> Vec<String> {
-        let Some(node) = self.cluster.nodes.get(at) else { return Vec::new() };
-        let log = fs::read(node.log(&self.directory)).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log).into_owned();
-        let lines: Vec<&str> = log.lines().collect();
-        let from = lines.len().saturating_sub(LOG_LINES);
-        lines.into_iter().skip(from).map(str::to_owned).collect()
+        let node = self.cluster.nodes.get(at);
+        node.map(|node| node.log_tail(&self.directory)).unwrap_or_default()
     }
 
     /// Stops all nodes, one after the other, so that each can hand over what it leads.

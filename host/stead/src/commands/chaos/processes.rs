@@ -70,7 +70,11 @@ pub async fn restart(directory: &Path, node: &LocalNode) -> Result<Broken, Failu
             let log = node.log(directory).display().to_string();
             let failure = Failure::new(Exit::NotNow, format!("{} {how}", node.shown()))
                 .hint(format!("its log is {log}"));
-            return Err(why.into_iter().fold(failure, Failure::hint));
+            let failure = why.into_iter().fold(failure, Failure::hint);
+            return Err(match has_ended {
+                true => failure.hint(node.log_tail(directory).join("\n")),
+                false => failure,
+            });
         }
         tokio::time::sleep(LOOK).await;
     }
