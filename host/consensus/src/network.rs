@@ -164,7 +164,10 @@ impl RaftNetworkV2<Group> for Way {
         self.append(&request, &option).await
     }
 
-    /// Several messages are on their way at once; the carrier keeps their order.
+    /// Several messages are on their way at once; the carrier keeps their order. If it
+    /// doesn't, a message finds the replica without entries that are under way still: that
+    /// is no conflict for openraft, which would take entries for missing that the replica
+    /// has acknowledged by the time of this answer, and might never send any again.
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
@@ -181,9 +184,9 @@ impl RaftNetworkV2<Group> for Way {
     {
         let way = self.clone();
         let answers = stream::unfold(
-            Some((way, input, option, FuturesOrdered::new(), false)),
+            Some((way, input, option, FuturesOrdered::new(), false, None)),
             |state| async move {
-                let (way, mut input, option, mut window, mut ended) = state?;
+                let (way, mut input, option, mut window, mut ended, mut acknowledged) = state?;
                 loop {
                     if window.is_empty() && ended {
                         return None;
@@ -206,16 +209,27 @@ impl RaftNetworkV2<Group> for Way {
                                     let error = AnyError::error(what);
                                     (Err(RPCError::Network(NetworkError::new(&error))), None)
                                 }
+                                Ok(AppendEntriesResponse::Conflict) if before <= acknowledged => {
+                                    let what = "a message was overtaken by a later one";
+                                    let error = AnyError::error(what);
+                                    (Err(RPCError::Network(NetworkError::new(&error))), None)
+                                }
                                 Ok(response) => {
                                     let whole = match &response {
-                                        AppendEntriesResponse::Success => true,
-                                        AppendEntriesResponse::PartialSuccess(through) => *through == last,
+                                        AppendEntriesResponse::Success => {
+                                            acknowledged = acknowledged.max(last);
+                                            true
+                                        }
+                                        AppendEntriesResponse::PartialSuccess(through) => {
+                                            acknowledged = acknowledged.max(*through);
+                                            *through == last
+                                        }
                                         AppendEntriesResponse::Conflict
                                         | AppendEntriesResponse::HigherVote(_) => false,
                                     };
                                     let result = response.into_stream_result(before, last);
-                                    let rest = whole.then_some((way, input, option, window, ended));
-                                    (Ok(result), rest)
+                                    let rest = (way, input, option, window, ended, acknowledged);
+                                    (Ok(result), whole.then_some(rest))
                                 }
                                 Err(error) => (Err(error), None),
                             });
