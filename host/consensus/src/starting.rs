@@ -69,6 +69,9 @@ fn config() -> Config {
         purge_batch_size: 1,
         // What was committed last may not have been written down.
         enable_leader_restore: Some(false),
+        // A replica that has less than it once acknowledged is one whose directory was
+        // replaced by a copy. It is sent what it lacks; else it would lack it for ever.
+        allow_log_reversion: Some(true),
         ..Config::default()
     }
 }
