@@ -148,8 +148,8 @@ fn amiss(screen: &Screen, status: &ClusterStatus) {
         }
         if !node.stopped.is_empty() {
             screen.note(format!(
-                "  restart node {0}; if that does not help, drain it if it can be, stop it, and \
-                 start it with an empty data directory",
+                "  if no other node has such replicas, stop node {}, and start it with an empty \
+                 data directory; if others have, keep all data, and see docs/deploying.md",
                 short(&node.node)
             ));
         }
