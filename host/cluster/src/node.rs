@@ -564,13 +564,7 @@ impl Service for Node {
 
     fn status(&self) -> NodeStatus {
         let inner = &*self.0;
-        let mut problems = inner.deployments.problems();
-        problems.extend(inner.consensus.halted().into_iter().map(|(partition, why)| {
-            format!(
-                "the replica of partition {partition} takes no part any more until the node is \
-                 started anew: {why}"
-            )
-        }));
+        let problems = self.ailments();
         let stopping = inner.stopping.load(Ordering::Acquire);
         status::node(
             &status::Facts {
@@ -585,6 +579,27 @@ impl Service for Node {
             },
             inner.partitions.tasks().map(Partition::counters),
         )
+    }
+}
+
+impl Node {
+    /// What is wrong with it, for people: of [`Service::status`] what costs nothing to know.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let refused = self.0.partitions.tasks().map(|task| task.counters().audits_failed).sum();
+        let mut problems = self.0.consensus.problems();
+        problems.extend(self.ailments());
+        problems.extend(status::refused_snapshots(refused));
+        problems
+    }
+
+    /// What is wrong beside the journal.
+    fn ailments(&self) -> Vec<String> {
+        let mut ailments = self.0.deployments.problems();
+        let halted = self.0.consensus.halted().into_iter();
+        ailments.extend(halted.map(|(partition, why)| {
+            format!("the replica of partition {partition} takes no part any more: {why}")
+        }));
+        ailments
     }
 }
 

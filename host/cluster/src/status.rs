@@ -43,12 +43,7 @@ pub fn node(facts: &Facts<'_>, partitions: impl Iterator<Item = Counters>) -> No
         problems.push("the node is stopping".into());
     }
     problems.extend(facts.problems.iter().cloned());
-    if sum.audits_failed > 0 {
-        problems.push(format!(
-            "{} snapshots were refused because replay is not exact; see the log",
-            sum.audits_failed
-        ));
-    }
+    problems.extend(refused_snapshots(sum.audits_failed));
     NodeStatus {
         node: facts.identity.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -73,6 +68,13 @@ pub fn node(facts: &Facts<'_>, partitions: impl Iterator<Item = Counters>) -> No
         snapshots: sum.snapshots,
         log_commits: facts.journal.log_commits,
     }
+}
+
+/// What is wrong if snapshots were refused.
+pub fn refused_snapshots(refused: u64) -> Option<String> {
+    (refused > 0).then(|| {
+        format!("{refused} snapshots were refused because replay is not exact; see the log")
+    })
 }
 
 /// How an entity fares.

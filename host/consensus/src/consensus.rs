@@ -1,7 +1,7 @@
 //! The handle on all groups of a node, which run on a thread of their own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -328,15 +328,10 @@ impl Consensus {
     /// Those, and the ones whose storage has [failed](Self::failure): the partitions whose
     /// replica here takes no part.
     #[must_use]
-    pub fn stopped(&self) -> BTreeMap<PartitionId, String> {
-        let mut stopped = self.halted();
-        for at in 0..self.0.hub.leads.len() {
-            // There are no more of them than that holds.
-            let partition = PartitionId(u16::try_from(at).unwrap_or(u16::MAX));
-            if let Some(failure) = self.failure(partition) {
-                stopped.insert(partition, failure.to_string());
-            }
-        }
+    pub fn stopped(&self) -> BTreeSet<PartitionId> {
+        let mut stopped: BTreeSet<PartitionId> = self.0.hub.stopped().keys().copied().collect();
+        let all = (0_u16..).map(PartitionId).take(self.0.hub.leads.len());
+        stopped.extend(all.filter(|partition| self.failure(*partition).is_some()));
         stopped
     }
 
@@ -397,7 +392,13 @@ impl Consensus {
         self.0.node
     }
 
-    /// How the journal fares.
+    /// What is wrong with the journal, for people.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.0.journal.problems()
+    }
+
+    /// How the journal fares. Opens its files, to add up their sizes.
     #[must_use]
     pub fn status(&self) -> JournalStatus {
         self.0.journal.status()

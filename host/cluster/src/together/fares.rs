@@ -7,16 +7,16 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use stead_model::NodeId;
+use stead_model::{NodeId, PartitionId};
 
 use super::{
     Cluster,
+    placing::ask_others,
     wire::{Ask, Told},
 };
-use crate::api::Service as _;
 
-/// How long a node is waited for.
-const PATIENCE: Duration = Duration::from_millis(800);
+/// The most problems that a node tells others: with many partitions there may be many.
+const PROBLEMS_MAX: usize = 16;
 /// For how long a node must have had room again to count as having room: leads that
 /// come back to a disk that is nearly full only have to leave again.
 const ROOMY: Duration = Duration::from_secs(30);
@@ -26,40 +26,45 @@ const ROOMY: Duration = Duration::from_secs(30);
 pub struct Fares {
     /// Why it takes nothing new, if its disk has no room.
     pub shortage: Option<String>,
-    /// The replicas on it that take no part any more, and why.
-    pub stopped: Vec<(u16, String)>,
-    /// What is wrong with it, for people; the above is named again.
+    /// The partitions whose replica on it takes no part any more.
+    pub stopped: Vec<u16>,
+    /// What is wrong with it, for people; the above is named again, with why. At most
+    /// [`PROBLEMS_MAX`] are told, and how many more there are.
     pub problems: Vec<String>,
 }
 
 impl Cluster {
-    /// How this node fares.
+    /// How this node fares. It is asked often, and so must cost next to nothing.
     pub(super) fn fares(&self) -> Fares {
         let consensus = self.consensus();
+        let mut problems = self.node().problems();
+        problems.extend(self.unready());
         Fares {
             shortage: consensus.shortage().map(|shortage| shortage.to_string()),
-            stopped: (consensus.stopped().into_iter())
-                .map(|(partition, why)| (partition.get(), why))
-                .collect(),
-            problems: self.status().problems,
+            stopped: consensus.stopped().into_iter().map(PartitionId::get).collect(),
+            problems: few(problems),
         }
     }
 
-    /// How all nodes fare that can be asked.
+    /// How all nodes fare that can be asked. One of an earlier release doesn't say.
     pub(super) async fn fares_of_all(&self) -> BTreeMap<NodeId, Fares> {
-        let deadline = Instant::now() + PATIENCE;
-        let others = self.others().into_iter().map(|node| async move {
-            match self.ask(node, &Ask::Fares, deadline).await {
-                Ok(Told::Fares(fares)) => Some((node, fares)),
-                // One of an earlier release doesn't say.
-                Ok(_) | Err(_) => None,
-            }
-        });
-        let mut said: BTreeMap<NodeId, Fares> =
-            futures::future::join_all(others).await.into_iter().flatten().collect();
+        let fares = |told| match told {
+            Told::Fares(fares) => Some(fares),
+            _ => None,
+        };
+        let mut said = ask_others(self, &Ask::Fares, fares).await;
         said.insert(self.id(), self.fares());
         said
     }
+}
+
+/// The first of them, and how many more there are.
+fn few(mut problems: Vec<String>) -> Vec<String> {
+    if let Some(more @ 1..) = problems.len().checked_sub(PROBLEMS_MAX) {
+        problems.truncate(PROBLEMS_MAX);
+        problems.push(format!("and {more} more; see its log"));
+    }
+    problems
 }
 
 /// The nodes whose disks have no room, or had none a moment ago.
@@ -92,6 +97,15 @@ impl Full {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_tells_some_of_its_problems_and_how_many_more_there_are() {
+        let many = |count: usize| (0..count).map(|nth| nth.to_string()).collect::<Vec<_>>();
+        assert_eq!(few(many(PROBLEMS_MAX)), many(PROBLEMS_MAX));
+        let told = few(many(PROBLEMS_MAX + 9));
+        assert_eq!(told.len(), PROBLEMS_MAX + 1);
+        assert_eq!(told.last().map(String::as_str), Some("and 9 more; see its log"));
+    }
 
     #[test]
     fn a_node_that_was_full_is_so_until_it_has_had_room_for_a_while() {

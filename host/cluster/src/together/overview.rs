@@ -56,9 +56,7 @@ impl Cluster {
         };
         for (leader, group) in groups.values() {
             let takes_part = |voter: &&NodeId| {
-                let stopped = |fares: &Fares| {
-                    fares.stopped.iter().any(|(stopped, _)| *stopped == group.partition)
-                };
+                let stopped = |fares: &Fares| fares.stopped.contains(&group.partition);
                 there(voter) && !fares.get(voter).is_some_and(stopped)
             };
             let live = group.voters.iter().filter(takes_part).count();
@@ -75,11 +73,12 @@ impl Cluster {
             }
             status.partitions.push(partition(*leader, group, planned));
         }
+        let of = |node: &NodeId| fares.get(node).cloned().unwrap_or_default();
         status.nodes = nodes
             .into_iter()
             .map(|(node, known)| ClusterNode {
-                problems: problems(fares.get(&node)),
-                stopped: fares.get(&node).map(stopped).unwrap_or_default(),
+                problems: of(&node).problems,
+                stopped: of(&node).stopped,
                 draining: roll.draining.contains(&node),
                 given_up: roll.given_up.contains(&node),
                 gone_since: (known.health == ClusterNodeHealth::Gone)
@@ -150,14 +149,6 @@ fn unknown(node: NodeId) -> ClusterNode {
         problems: Vec::new(),
         stopped: Vec::new(),
     }
-}
-
-fn stopped(fares: &Fares) -> Vec<u16> {
-    fares.stopped.iter().map(|(partition, _)| *partition).collect()
-}
-
-fn problems(fares: Option<&Fares>) -> Vec<String> {
-    fares.map(|fares| fares.problems.clone()).unwrap_or_default()
 }
 
 /// Counts what nodes have of a group; `is_system` for the cluster's own.

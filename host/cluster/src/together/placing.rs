@@ -240,17 +240,27 @@ async fn at(cluster: &Cluster, leader: NodeId, step: Step) -> Result<(), String>
 }
 
 pub(super) async fn ask_all(cluster: &Cluster) -> BTreeMap<NodeId, Groups> {
-    let deadline = Instant::now() + ASK_PATIENCE;
-    let others = cluster.others().into_iter().map(|node| async move {
-        match cluster.ask(node, &Ask::Groups, deadline).await {
-            Ok(Told::Groups(groups)) => Some((node, groups)),
-            Ok(_) | Err(_) => None,
-        }
-    });
-    let mut said: BTreeMap<NodeId, Groups> =
-        futures::future::join_all(others).await.into_iter().flatten().collect();
+    let groups = |told| match told {
+        Told::Groups(groups) => Some(groups),
+        _ => None,
+    };
+    let mut said = ask_others(cluster, &Ask::Groups, groups).await;
     said.insert(cluster.id(), cluster.groups().await);
     said
+}
+
+/// Asks all other nodes something; what those say that answer in time, as `read` has it.
+pub(super) async fn ask_others<T>(
+    cluster: &Cluster,
+    ask: &Ask,
+    read: impl Fn(Told) -> Option<T>,
+) -> BTreeMap<NodeId, T> {
+    let (deadline, read) = (Instant::now() + ASK_PATIENCE, &read);
+    let others = cluster.others().into_iter().map(|node| async move {
+        let told = cluster.ask(node, ask, deadline).await.ok()?;
+        Some((node, read(told)?))
+    });
+    futures::future::join_all(others).await.into_iter().flatten().collect()
 }
 
 /// Of each group what its leader says, in the highest term; or, if none leads it,

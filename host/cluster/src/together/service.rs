@@ -376,24 +376,31 @@ impl Service for Cluster {
 
     fn status(&self) -> NodeStatus {
         let mut status = self.node().status();
-        let Some(together) = &self.0.together else { return status };
+        let unready = self.unready();
+        status.ready &= unready.is_empty();
+        status.problems.extend(unready);
+        status
+    }
+}
+
+impl Cluster {
+    /// What keeps this node from serving as one of a cluster, for people.
+    pub(super) fn unready(&self) -> Vec<String> {
+        let mut unready = Vec::new();
+        let Some(together) = &self.0.together else { return unready };
         if let Some(trouble) = together.trouble.get() {
-            status.ready = false;
-            status.problems.push(format!("this node can't be part of a cluster: {trouble}"));
+            unready.push(format!("this node can't be part of a cluster: {trouble}"));
         } else if together.cluster.get().is_none() {
-            status.ready = false;
-            status.problems.push("this node is not part of a cluster yet".into());
+            unready.push("this node is not part of a cluster yet".into());
         } else if !together.followed.borrow().1 {
-            status.ready = false;
-            status.problems.push("this node does not know all types of the cluster yet".into());
+            unready.push("this node does not know all types of the cluster yet".into());
         }
         if let Some(at) = together.twin.at(Instant::now()) {
-            status.ready = false;
-            status.problems.push(format!(
+            unready.push(format!(
                 "another process, at {at}, has this node's identity and a copy of its data, and \
                  others talk to that: stop one of them, and start it with an empty directory"
             ));
         }
-        status
+        unready
     }
 }

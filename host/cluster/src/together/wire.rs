@@ -303,7 +303,7 @@ mod tests {
             Told::Plan(None),
             Told::Fares(Fares {
                 shortage: Some("x".into()),
-                stopped: vec![(300, "y".into())],
+                stopped: vec![300],
                 problems: vec!["z".into()],
             }),
             Told::Query(Err(CallError::DeadlinePassed)),

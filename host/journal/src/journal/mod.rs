@@ -279,17 +279,24 @@ impl Journal {
     #[must_use]
     pub fn status(&self) -> JournalStatus {
         let log = self.0.log.status();
-        let stores = self.0.stores.iter().filter_map(|store| store.failure());
-        let problems = log.failure.into_iter().chain(log.full).chain(stores);
-        let mut problems: Vec<String> = problems.map(|problem| problem.to_string()).collect();
-        problems.dedup();
         JournalStatus {
             bytes: self.bytes(),
             log_commits: log.commits,
             log_segments: log.segments,
             unapplied: self.0.applying.backlog(),
-            problems,
+            problems: self.problems(),
         }
+    }
+
+    /// What is wrong with it: of [`Self::status`] what costs nothing to know.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let log = self.0.log.status();
+        let stores = self.0.stores.iter().filter_map(|store| store.failure());
+        let problems = log.failure.into_iter().chain(log.full).chain(stores);
+        let mut problems: Vec<String> = problems.map(|problem| problem.to_string()).collect();
+        problems.dedup();
+        problems
     }
 
     fn bytes(&self) -> u64 {
