@@ -22,6 +22,7 @@ use crate::{
     member::Member,
     network::Network,
     presence::Presence,
+    refusing::Refusing,
     types::{LogId, Membership, StoredMembership},
     wire::{Reply, Request},
 };
@@ -85,9 +86,15 @@ impl View {
     }
 
     /// Whether enough voters are there to commit anything, as far as is known.
-    pub(crate) fn has_quorum(&self, node: NodeId, presence: &Presence) -> bool {
+    pub(crate) fn has_quorum(
+        &self,
+        node: NodeId,
+        presence: &Presence,
+        refusing: &Refusing,
+    ) -> bool {
+        let takes = |voter: &NodeId| !presence.is_gone(*voter) && !refusing.has(*voter);
         let there = self.members.voter_ids();
-        let there = there.filter(|voter| *voter == node || !presence.is_gone(*voter)).collect();
+        let there = there.filter(|voter| *voter == node || takes(voter)).collect();
         is_quorum(&self.members, &there)
     }
 
@@ -306,14 +313,19 @@ mod tests {
 
     #[test]
     fn a_leader_has_a_quorum_while_enough_voters_are_not_gone() {
-        let (presence, view) = (Presence::default(), view(&[1, 2, 3], 1));
-        assert!(view.has_quorum(NodeId(1), &presence), "nobody is known to be gone");
+        let (presence, refusing) = (Presence::default(), Refusing::default());
+        let view = view(&[1, 2, 3], 1);
+        assert!(view.has_quorum(NodeId(1), &presence, &refusing), "nobody is known to be gone");
         presence.set(NodeId(2), false);
-        assert!(view.has_quorum(NodeId(1), &presence));
+        assert!(view.has_quorum(NodeId(1), &presence, &refusing));
         presence.set(NodeId(3), false);
-        assert!(!view.has_quorum(NodeId(1), &presence));
+        assert!(!view.has_quorum(NodeId(1), &presence, &refusing));
         presence.set(NodeId(2), true);
-        assert!(view.has_quorum(NodeId(1), &presence));
+        assert!(view.has_quorum(NodeId(1), &presence, &refusing));
+        refusing.note(NodeId(2), true);
+        assert!(!view.has_quorum(NodeId(1), &presence, &refusing), "there, and takes nothing");
+        refusing.note(NodeId(2), false);
+        assert!(view.has_quorum(NodeId(1), &presence, &refusing));
     }
 
     #[test]

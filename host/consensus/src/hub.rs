@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use openraft::errors::Fatal;
@@ -33,7 +36,9 @@ pub(crate) struct Hub {
     pub(crate) leads: Vec<watch::Sender<Option<Term>>>,
     pub(crate) applied: Vec<watch::Sender<LogIndex>>,
     pub(crate) tasks: mpsc::UnboundedSender<Task>,
-    /// The groups that have stopped here, and why.
+    /// Whether a group has stopped here. One that has still says what it said last.
+    pub(crate) has_stopped: Vec<AtomicBool>,
+    /// The groups that have, and why.
     pub(crate) stopped: Mutex<BTreeMap<PartitionId, String>>,
 }
 
@@ -67,10 +72,19 @@ impl Hub {
             Fatal::Panicked => "a rule of its protocol did not hold".to_owned(),
             Fatal::StorageError(error) => error.to_string(),
         };
+        if let Some(has_stopped) = self.has_stopped.get(usize::from(partition.get())) {
+            has_stopped.store(true, Ordering::Release);
+        }
         if let Entry::Vacant(vacant) = self.stopped().entry(partition) {
             tracing::error!(%partition, %why, "a replica has stopped: it takes no part any more");
             vacant.insert(why);
         }
+    }
+
+    /// Whether a group takes part here still.
+    pub(crate) fn takes_part(&self, partition: PartitionId) -> bool {
+        let has_stopped = self.has_stopped.get(usize::from(partition.get()));
+        !has_stopped.is_some_and(|has_stopped| has_stopped.load(Ordering::Acquire))
     }
 
     pub(crate) fn stopped(&self) -> MutexGuard<'_, BTreeMap<PartitionId, String>> {

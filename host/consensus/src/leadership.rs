@@ -25,8 +25,8 @@ pub(crate) enum Leadership {
 
 /// Tells `say` of every change, until the group stops.
 pub(crate) async fn watch(
-    raft: Raft<Group, Machine>,
-    log: PartitionLog,
+    raft: &Raft<Group, Machine>,
+    log: &PartitionLog,
     applied: watch::Receiver<LogIndex>,
     planted: Option<PlantedBug>,
     flush: impl Fn(),
@@ -52,7 +52,7 @@ pub(crate) async fn watch(
         }
         if leads && said != Some(Leadership::Here(Term(term))) {
             tokio::select! {
-                ready = ready(&raft, &log, applied.clone(), &flush) => {
+                ready = ready(raft, log, applied.clone(), &flush) => {
                     if ready {
                         said = Some(Leadership::Here(Term(term)));
                         say(Leadership::Here(Term(term)));

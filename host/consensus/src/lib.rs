@@ -27,6 +27,7 @@ mod planted;
 mod presence;
 mod receiving;
 mod recovering;
+mod refusing;
 mod runtime;
 mod sending;
 mod service;

@@ -17,6 +17,7 @@ use crate::{
     keeping::Keeping,
     machine::Machine,
     receiving::Incoming,
+    refusing::Refusing,
     types::Group,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Member {
     pub(crate) handover: Handover,
     /// Whether the leader has bidden this replica stand.
     pub(crate) bidden: Bidden,
+    /// Whose replicas of it refuse what they are sent.
+    pub(crate) refusing: Refusing,
     pub(crate) planted: Option<PlantedBug>,
 }
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::{ChangeMembers, ServerState, async_runtime::WatchReceiver, impls::EmptyNode};
+use stead_journal::PartitionLog;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 
 use crate::{
-    MembersError,
+    MembersError, encoding,
     member::Member,
     types::{Membership, log_index},
 };
@@ -49,6 +50,35 @@ pub struct GroupView {
 }
 
 impl GroupView {
+    /// A group that this node can take no part in, by what it has of it.
+    pub(crate) fn unstarted(log: &PartitionLog) -> Self {
+        let (state, stored) = (log.state(), log.members());
+        let members = stored.as_ref().and_then(|stored| encoding::read_members(&stored.members));
+        let members_at = stored.map_or(LogIndex(0), |stored| stored.position.index);
+        Self {
+            term: state.last.term,
+            last: state.last,
+            committed: state.committed,
+            members_at,
+            ..members.map(|members| Self::with(&members)).unwrap_or_default()
+        }
+    }
+
+    /// Who leads is not known, as it has stopped here.
+    pub(crate) fn stopped(self) -> Self {
+        Self { leader: None, matched: BTreeMap::new(), ..self }
+    }
+
+    fn with(members: &Membership) -> Self {
+        Self {
+            voters: members.voter_ids().collect(),
+            deciding: members.get_joint_config().clone(),
+            is_changing: is_changing(members),
+            learners: members.learner_ids().collect(),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn of(member: &Member) -> Self {
         let state = member.log.state();
         let metrics = member.raft.metrics();
@@ -60,10 +90,6 @@ impl GroupView {
         Self {
             term: Term(seen.vote.leader_id.term),
             leader: seen.current_leader,
-            voters: members.voter_ids().collect(),
-            deciding: members.get_joint_config().clone(),
-            is_changing: is_changing(members),
-            learners: members.learner_ids().collect(),
             members_at: (seen.membership_config.log_id().as_ref())
                 .map_or(LogIndex(0), |id| log_index(id.index)),
             last: state.last,
@@ -73,6 +99,7 @@ impl GroupView {
             } else {
                 BTreeMap::new()
             },
+            ..Self::with(members)
         }
     }
 }

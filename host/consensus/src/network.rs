@@ -17,7 +17,6 @@ use openraft::{
         VoteRequest, VoteResponse,
     },
 };
-use stead_journal::PartitionLog;
 use stead_model::{NodeId, PartitionId};
 
 use crate::{
@@ -25,6 +24,8 @@ use crate::{
     carrier::{Carrier, CarrierError, Lane},
     handover::Bidden,
     machine::{Whole, WholeSnapshot},
+    member::Member,
+    refusing::Refusing,
     sending,
     transfers::{Ticket, Transfers},
     types::{Group, LogId, Vote},
@@ -50,6 +51,8 @@ pub(crate) struct Network {
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     /// Whether this replica stands because its leader wants it to.
     pub(crate) bidden: Bidden,
+    /// Whose replicas refuse what they are sent.
+    pub(crate) refusing: Refusing,
     pub(crate) blocking: Blocking,
     /// The stores that this node sends.
     pub(crate) transfers: Transfers,
@@ -63,15 +66,20 @@ pub(crate) struct Way {
 }
 
 impl Network {
-    /// The ways of a partition's group.
+    /// The ways of a replica to the others of its group.
     pub(crate) fn of(
-        log: &PartitionLog,
+        member: &Member,
         carrier: Option<Arc<dyn Carrier>>,
-        bidden: Bidden,
         transfers: Transfers,
     ) -> Self {
-        let (partition, blocking) = (log.partition(), Blocking::of(log));
-        Self { partition, carrier, bidden, blocking, transfers }
+        Self {
+            partition: member.log.partition(),
+            carrier,
+            bidden: member.bidden.clone(),
+            refusing: member.refusing.clone(),
+            blocking: Blocking::of(&member.log),
+            transfers,
+        }
     }
 
     /// The way to a replica.
@@ -95,6 +103,11 @@ fn failed(error: &CarrierError) -> RPCError<Group> {
     }
 }
 
+/// The replica is there, and takes nothing.
+fn refused(why: &str) -> RPCError<Group> {
+    RPCError::Unreachable(Unreachable::new(&AnyError::error(why)))
+}
+
 fn garbled(error: &WireError) -> RPCError<Group> {
     RPCError::Network(NetworkError::new(error))
 }
@@ -113,6 +126,22 @@ impl Way {
         request: Request,
         patience: Duration,
     ) -> BoxFuture<'static, Result<Reply, RPCError<Group>>> {
+        let answer = self.carry(lane, request, patience);
+        Box::pin(async move {
+            match answer.await? {
+                Reply::Failed(why) => Err(refused(&why)),
+                reply => Ok(reply),
+            }
+        })
+    }
+
+    /// The same, with a refusal as it is answered.
+    fn carry(
+        &self,
+        lane: Lane,
+        request: Request,
+        patience: Duration,
+    ) -> BoxFuture<'static, Result<Reply, RPCError<Group>>> {
         let Some(carrier) = &self.network.carrier else {
             let alone = AnyError::error("this node is alone");
             let error = RPCError::Unreachable(Unreachable::new(&alone));
@@ -122,12 +151,7 @@ impl Way {
         let answer = carrier.carry(self.to, lane, message, patience);
         Box::pin(async move {
             let bytes = answer.await.map_err(|error| failed(&error))?;
-            match wire::decode(&bytes).map_err(|error| garbled(&error))? {
-                Reply::Failed(why) => {
-                    Err(RPCError::Unreachable(Unreachable::new(&AnyError::error(why))))
-                }
-                reply => Ok(reply),
-            }
+            wire::decode(&bytes).map_err(|error| garbled(&error))
         })
     }
 
@@ -148,8 +172,20 @@ impl Way {
     ) -> BoxFuture<'static, Result<AppendEntriesResponse<Group>, RPCError<Group>>> {
         // A heartbeat has no entries, and must not wait behind them.
         let lane = if request.entries.is_empty() { Lane::Control } else { Lane::Log };
-        let answer = self.ask(lane, wire::append(request), option.soft_ttl());
-        Box::pin(async move { wire::read_appended(answer.await?).map_err(|error| garbled(&error)) })
+        let answer = self.carry(lane, wire::append(request), option.soft_ttl());
+        let (refusing, to) = (self.network.refusing.clone(), self.to);
+        Box::pin(async move {
+            let reply = answer.await?;
+            let refusal = match &reply {
+                Reply::Failed(why) => Some(refused(why)),
+                _ => None,
+            };
+            refusing.note(to, refusal.is_some());
+            match refusal {
+                Some(refusal) => Err(refusal),
+                None => wire::read_appended(reply).map_err(|error| garbled(&error)),
+            }
+        })
     }
 }
 

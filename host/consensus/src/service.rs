@@ -2,7 +2,7 @@
 //! received, and looks after the groups.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
     raft::ClientWriteResult,
 };
-use stead_journal::JournalOptions;
+use stead_journal::{JournalOptions, PartitionLog};
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -111,7 +111,9 @@ impl Keep {
 /// The groups of a node.
 pub(crate) struct Service {
     pub(crate) node: NodeId,
-    pub(crate) members: Vec<Arc<Member>>,
+    pub(crate) members: BTreeMap<PartitionId, Arc<Member>>,
+    /// The partitions that this node can't take part in.
+    pub(crate) unstarted: BTreeMap<PartitionId, PartitionLog>,
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) presence: Arc<Presence>,
@@ -129,7 +131,7 @@ impl Service {
         mut tasks: mpsc::UnboundedReceiver<Task>,
         mut stopped: oneshot::Receiver<()>,
     ) {
-        let mut looked: Vec<Looked> = self.members.iter().map(|_| Looked::default()).collect();
+        let mut looked: Vec<Looked> = self.members.values().map(|_| Looked::default()).collect();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut said = Instant::now();
@@ -140,8 +142,10 @@ impl Service {
             tokio::select! {
                 Some(task) = tasks.recv() => {
                     let urgent = matches!(task, Task::Presence(..));
-                    if matches!(task, Task::Presence(_, true)) {
-                        // It may have missed what others were told.
+                    if let Task::Presence(node, true) = task {
+                        // It may have missed what others were told, and may have been
+                        // started anew.
+                        self.members.values().for_each(|member| member.refusing.note(node, false));
                         looked.iter_mut().for_each(|looked| looked.spread_again = None);
                     }
                     if matches!(task, Task::SayLeads) && !say_soon {
@@ -169,16 +173,11 @@ impl Service {
     }
 
     fn member(&self, partition: PartitionId) -> Option<&Arc<Member>> {
-        self.members.get(usize::from(partition.get()))
+        self.members.get(&partition)
     }
 
     fn network(&self, member: &Member) -> Network {
-        Network::of(
-            &member.log,
-            self.carrier.clone(),
-            member.bidden.clone(),
-            self.transfers.clone(),
-        )
+        Network::of(member, self.carrier.clone(), self.transfers.clone())
     }
 
     async fn take(&self, task: Task) {
@@ -267,13 +266,23 @@ impl Service {
                 });
             }
             Task::View(partition, answer) => {
-                let view = self.member(partition).map(|member| GroupView::of(member));
-                let _ = answer.send(view.unwrap_or_default());
+                let _ = answer.send(self.view(partition));
             }
             Task::Views(answer) => {
-                let views = self.members.iter().map(|member| GroupView::of(member)).collect();
-                let _ = answer.send(views);
+                let all = self.members.keys().chain(self.unstarted.keys());
+                let all: BTreeSet<PartitionId> = all.copied().collect();
+                let _ = answer.send(all.into_iter().map(|partition| self.view(partition)).collect());
             }
+        }
+    }
+
+    /// How a group is doing, be it that it has stopped here.
+    fn view(&self, partition: PartitionId) -> GroupView {
+        match (self.member(partition), self.unstarted.get(&partition)) {
+            (Some(member), _) if self.hub.takes_part(partition) => GroupView::of(member),
+            (Some(member), _) => GroupView::of(member).stopped(),
+            (None, Some(log)) => GroupView::unstarted(log),
+            (None, None) => GroupView::default(),
         }
     }
 
@@ -294,8 +303,15 @@ impl Service {
             }
         };
         let Some(member) = self.member(partition).cloned() else {
-            return say(answer, &Reply::Failed(format!("there is no partition {partition} here")));
+            let why = match self.unstarted.contains_key(&partition) {
+                true => stopped_here(partition),
+                false => format!("there is no partition {partition} here"),
+            };
+            return say(answer, &Reply::Failed(why));
         };
+        if !self.hub.takes_part(partition) {
+            return say(answer, &Reply::Failed(stopped_here(partition)));
+        }
         let (node, presence) = (self.node, Arc::clone(&self.presence));
         let (network, hub) = (self.network(&member), Arc::clone(&self.hub));
         tokio::spawn(async move {
@@ -311,9 +327,11 @@ impl Service {
     async fn look_after(&self, looked: &mut [Looked]) -> bool {
         let now = Instant::now();
         let mut soon = false;
-        for (member, looked) in self.members.iter().zip(looked) {
+        for ((&partition, member), looked) in self.members.iter().zip(looked) {
+            if !self.hub.takes_part(partition) {
+                continue;
+            }
             let view = View::of(member);
-            let partition = member.log.partition();
             if looked.standing.is_due(&view, partition, self.node, &self.presence, now) {
                 let (member, network, node) = (Arc::clone(member), self.network(member), self.node);
                 tokio::spawn(async move {
@@ -324,7 +342,7 @@ impl Service {
             }
             soon |= looked.standing.waits();
             let leads = view.state == ServerState::Leader;
-            let has_quorum = !leads || view.has_quorum(self.node, &self.presence);
+            let has_quorum = !leads || view.has_quorum(self.node, &self.presence, &member.refusing);
             self.presence.set_quorum(partition, has_quorum);
             if !leads {
                 looked.finish = None;
@@ -354,9 +372,9 @@ impl Service {
 
     /// Lets go what of all groups' logs nobody needs any more.
     async fn let_all_go(&self) {
-        let Some(first) = self.members.first() else { return };
+        let Some(first) = self.members.values().next() else { return };
         let surplus = first.log.surplus(self.keep.bytes_max);
-        for member in &self.members {
+        for member in self.members.values() {
             let through = surplus.get(&member.log.partition()).copied().unwrap_or_default();
             self.let_go(member, through).await;
         }
@@ -424,7 +442,8 @@ impl Service {
         let Some(carrier) = &self.carrier else { return };
         let mut nodes = self.presence.there();
         let mut leads = Vec::new();
-        for member in &self.members {
+        let running = self.members.iter().filter(|(partition, _)| self.hub.takes_part(**partition));
+        for (_, member) in running {
             let view = View::of(member);
             nodes.extend(view.members.nodes().map(|(node, _)| *node));
             if view.state == ServerState::Leader {
@@ -439,6 +458,10 @@ impl Service {
             tokio::spawn(async move { drop(said.await) });
         }
     }
+}
+
+fn stopped_here(partition: PartitionId) -> String {
+    format!("the replica of partition {partition} here takes no part any more")
 }
 
 fn lock(keeping: &Mutex<Keeping>) -> MutexGuard<'_, Keeping> {

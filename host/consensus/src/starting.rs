@@ -1,11 +1,12 @@
 //! Opening a node's journal, and starting the groups over it.
 
 use std::{
-    sync::{Arc, Mutex},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
-use openraft::{Config, Raft, SnapshotPolicy};
+use openraft::{Config, Raft, SnapshotPolicy, async_runtime::WatchReceiver};
 use stead_journal::{
     Journal, JournalError, JournalEvents, JournalOptions, PartitionLog, RecoveryReport,
 };
@@ -14,6 +15,7 @@ use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::{
     ConsensusError, PlantedBug, adopt,
+    blocking::Blocking,
     carrier::Carrier,
     consensus::Inner,
     electing::SeenMembership,
@@ -27,6 +29,7 @@ use crate::{
     network::Network,
     presence::Presence,
     receiving::Incoming,
+    refusing::Refusing,
     service::{Keep, Service, Task},
     transfers::Transfers,
 };
@@ -101,6 +104,7 @@ impl Opened {
             leads: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
             applied: partitions.all_and_system().map(|_| watch::Sender::default()).collect(),
             tasks: tasks.clone(),
+            has_stopped: partitions.all_and_system().map(|_| AtomicBool::default()).collect(),
             stopped: Mutex::default(),
         });
         let (journal, report) = open(Arc::clone(&hub) as _)?;
@@ -186,7 +190,7 @@ impl Started {
     /// Serves until it is told to stop, and stops the groups.
     pub(crate) async fn run(self) {
         self.service.run(self.taken, self.stopped).await;
-        for member in &self.service.members {
+        for member in self.service.members.values() {
             // One that has failed has stopped already.
             let _ = tokio::time::timeout(STOP_PATIENCE, member.raft.shutdown()).await;
         }
@@ -199,32 +203,46 @@ impl Groups {
         let Self { keep, transfers, tasks, taken, stopped, .. } = self;
         let config = Arc::new(config());
         transfers.number_from(journal.draw()?);
-        let mut members = Vec::with_capacity(logs.len());
+        let (mut members, mut unstarted) = (BTreeMap::new(), BTreeMap::new());
         for log in logs {
             let partition = log.partition();
+            if journal.failure(partition).is_some() {
+                // What it has of it is told; it takes no part.
+                unstarted.insert(partition, log);
+                continue;
+            }
             let failed = |cause: String| ConsensusError::Group { partition, cause };
-            let bidden = Bidden::default();
-            let network = Network::of(&log, carrier.clone(), bidden.clone(), transfers.clone());
+            let (bidden, refusing) = (Bidden::default(), Refusing::default());
+            let network = Network {
+                partition,
+                carrier: carrier.clone(),
+                bidden: bidden.clone(),
+                refusing: refusing.clone(),
+                blocking: Blocking::of(&log),
+                transfers: transfers.clone(),
+            };
             let (storage, machine) = (GroupLog(log.clone(), planted), Machine(log.clone()));
             let raft = Raft::new(node, Arc::clone(&config), network, storage, machine)
                 .await
                 .map_err(|error| failed(error.to_string()))?;
             if let Some(applied) = hub.applied.get(usize::from(partition.get())) {
                 let (journal, hub) = (journal.clone(), Arc::clone(&hub));
-                tokio::spawn(leadership::watch(
-                    raft.clone(),
-                    log.clone(),
-                    applied.subscribe(),
-                    planted,
-                    move || journal.flush(partition),
-                    move |leadership| hub.leadership(partition, leadership),
-                ));
+                let (raft, log, applied) = (raft.clone(), log.clone(), applied.subscribe());
+                tokio::spawn(async move {
+                    let flush = || journal.flush(partition);
+                    let say = |leadership| hub.leadership(partition, leadership);
+                    leadership::watch(&raft, &log, applied, planted, flush, say).await;
+                    let running = raft.metrics().borrow_watched().running_state.clone();
+                    if let Err(fatal) = running {
+                        hub.has_ended(partition, &fatal);
+                    }
+                });
             }
             let (incoming, installing) = (Incoming::default(), RwLock::default());
             let handover = Handover::default();
             let mut keeping = Keeping::default();
             keeping.checkpointed(log.checkpointed().index);
-            members.push(Arc::new(Member {
+            let member = Arc::new(Member {
                 raft,
                 log,
                 membership: SeenMembership::default(),
@@ -233,17 +251,20 @@ impl Groups {
                 keeping: Mutex::new(keeping),
                 handover,
                 bidden,
+                refusing,
                 planted,
-            }));
+            });
+            members.insert(partition, member);
         }
         if carrier.is_none() {
             // All at once, so that they share the log's syncs.
-            let stand = members.iter().map(|member| stand_alone(member, node));
+            let stand = members.values().map(|member| stand_alone(member, node));
             for outcome in futures::future::join_all(stand).await {
                 outcome?;
             }
         }
-        let service = Service { node, members, carrier, hub, presence, keep, transfers, tasks };
+        let service =
+            Service { node, members, unstarted, carrier, hub, presence, keep, transfers, tasks };
         Ok(Started { service, taken, stopped })
     }
 }

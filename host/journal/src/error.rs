@@ -50,10 +50,11 @@ pub enum JournalError {
         /// What was found.
         what: String,
     },
-    /// An entry contradicts what came before it. It is a defect in this program.
+    /// An entry contradicts what came before it. Either what is stored isn't this node's
+    /// newest, or it is a defect in this program.
     #[error(
-        "partition {partition}, entry {index}: {what}; it is a defect in this program, please \
-         report it"
+        "partition {partition}, entry {index}: {what}; if the data directory is an older copy, \
+         start the node with an empty one; if it is not, this is a defect, please report it"
     )]
     Inconsistent {
         /// The partition.

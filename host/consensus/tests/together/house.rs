@@ -238,6 +238,10 @@ impl House {
         self.net.nodes.lock().expect("unpoisoned")[&node].clone()
     }
 
+    pub(crate) fn disk(&self, node: NodeId) -> &SimDisk {
+        &self.disks[&node]
+    }
+
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
         self.net.nodes.lock().expect("unpoisoned").keys().copied().collect()
     }
@@ -390,23 +394,26 @@ impl House {
 
     /// Waits until all nodes have all that was committed, and no more.
     pub(crate) fn settle(&self) {
+        partitions().for_each(|partition| self.settle_one(partition));
+    }
+
+    /// The same of one partition.
+    pub(crate) fn settle_one(&self, partition: PartitionId) {
         let until = Instant::now() + PATIENCE;
-        for partition in partitions() {
-            let target = self.committed.get(&partition).copied().unwrap_or(0);
-            for node in self.nodes() {
-                loop {
-                    let there = self.events(node, partition);
-                    if there == target {
-                        break;
-                    }
-                    let name = node.short();
-                    assert!(
-                        Instant::now() < until,
-                        "{name} has {there} of {target} of {partition}: {}",
-                        self.shown(partition)
-                    );
-                    std::thread::sleep(Duration::from_millis(5));
+        let target = self.committed.get(&partition).copied().unwrap_or(0);
+        for node in self.nodes() {
+            loop {
+                let there = self.events(node, partition);
+                if there == target {
+                    break;
                 }
+                let name = node.short();
+                assert!(
+                    Instant::now() < until,
+                    "{name} has {there} of {target} of {partition}: {}",
+                    self.shown(partition)
+                );
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
     }

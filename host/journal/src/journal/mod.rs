@@ -93,7 +93,8 @@ impl Journal {
     ///
     /// # Errors
     /// If another process has it, if it is another node's or has another
-    /// partition count, or if anything in it is damaged.
+    /// partition count, or if anything in it is damaged. Not if the entries of a
+    /// partition contradict each other: that one has [failed](Self::failure) then.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: JournalOptions,
@@ -123,7 +124,7 @@ impl Journal {
         hands: Hands,
     ) -> Result<(Self, RecoveryReport), JournalError> {
         let space = Arc::new(Space::default());
-        let Recovery { identity, lock, stores, recovered, report } =
+        let Recovery { identity, lock, stores, recovered, refused, report } =
             recover(&disk, &options, &space, &hands)?;
         let applying = Applying::start(
             Arc::clone(&stores),
@@ -144,6 +145,9 @@ impl Journal {
         )
         .map_err(|error| thread_failed(&error))?;
         let log = Arc::new(log);
+        for (partition, why) in refused {
+            log.refuse(partition, why);
+        }
         applying.serve(&log);
         let checkpoints = Checkpoints::start(
             Arc::clone(&stores),

@@ -3,8 +3,14 @@
 //!
 //! A partition without a vote never had consensus: its node was alone, and what
 //! is durable of it is committed.
+//!
+//! A partition whose entries contradict each other is given up, and only that one: what
+//! others have is not in doubt.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use stead_model::{Entry, LogIndex, LogPosition, PartitionId};
 
@@ -38,13 +44,25 @@ pub(super) struct Pass<'a> {
     known: Vec<Known>,
     heads: Heads,
     bytes: usize,
+    /// The partitions that contradict themselves, and how.
+    refused: Refused,
+    pub(super) report: RecoveryReport,
+}
+
+/// Partitions that nothing is taken for, and why.
+pub(super) type Refused = BTreeMap<PartitionId, JournalError>;
+
+/// What the pass came to.
+pub(super) struct Passed {
+    pub(super) tails: Vec<Tail>,
+    pub(super) refused: Refused,
     pub(super) report: RecoveryReport,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(stores: &'a [Arc<Store>], report: RecoveryReport) -> Self {
         let known = stores.iter().map(|_| Known::default()).collect();
-        Self { stores, known, heads: Heads::new(), bytes: 0, report }
+        Self { stores, known, heads: Heads::new(), bytes: 0, refused: Refused::new(), report }
     }
 
     /// The last entry of each partition so far.
@@ -182,13 +200,14 @@ impl<'a> Pass<'a> {
     fn commit(&mut self, partition: PartitionId, through: LogIndex) -> Result<(), JournalError> {
         let at = usize::from(partition.get());
         let applied = self.stores.get(at).map(|store| store.progress().index).unwrap_or_default();
+        let is_refused = self.refused.contains_key(&partition);
         let known = self.known(partition, through)?;
         known.committed = known.committed.max(through);
         let mut bytes = 0;
         let mut count = 0;
         while known.pending.front().is_some_and(|entry| entry.index <= known.committed) {
             let Some(entry) = known.pending.pop_front() else { break };
-            if entry.index > applied {
+            if entry.index > applied && !is_refused {
                 bytes += weight(&entry);
                 count += 1;
                 known.gathered.push(Arc::new(entry));
@@ -202,20 +221,33 @@ impl<'a> Pass<'a> {
     fn apply(&mut self) -> Result<(), JournalError> {
         self.bytes = 0;
         for (store, known) in self.stores.iter().zip(&mut self.known) {
-            if !known.gathered.is_empty() {
-                store.apply(&std::mem::take(&mut known.gathered))?;
+            let gathered = std::mem::take(&mut known.gathered);
+            if gathered.is_empty() || self.refused.contains_key(&store.partition) {
+                continue;
+            }
+            match store.apply(&gathered) {
+                Ok(()) => {}
+                // It stays in the log, for whoever wants to find out.
+                Err(error @ JournalError::Inconsistent { .. }) => {
+                    self.refused.insert(store.partition, error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
     /// Applies the rest, and sees to it that every store is where the log says.
-    pub(super) fn finish(mut self, log: &str) -> Result<(Vec<Tail>, RecoveryReport), JournalError> {
+    pub(super) fn finish(mut self, log: &str) -> Result<Passed, JournalError> {
         self.apply()?;
         let mut tails = Vec::with_capacity(self.stores.len());
         for (store, known) in self.stores.iter().zip(self.known) {
             let head = self.heads.get(&store.partition).copied().unwrap_or_default();
-            let applied = store.progress().index;
+            let applied = match self.refused.contains_key(&store.partition) {
+                // It is not applied, and never will be.
+                true => known.committed,
+                false => store.progress().index,
+            };
             // A checkpoint may have come after the last word of the log on what
             // is committed.
             let pending: Vec<Entry> =
@@ -238,6 +270,6 @@ impl<'a> Pass<'a> {
                 known.runs,
             ));
         }
-        Ok((tails, self.report))
+        Ok(Passed { tails, refused: self.refused, report: self.report })
     }
 }

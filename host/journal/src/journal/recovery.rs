@@ -9,7 +9,10 @@ use std::{
 
 use stead_model::{LogIndex, LogPosition, PartitionId};
 
-use super::{RecoveryReport, pass::Pass};
+use super::{
+    RecoveryReport,
+    pass::{Pass, Passed, Refused},
+};
 use crate::{
     JournalError,
     disk::{Disk, DiskLock},
@@ -29,6 +32,8 @@ pub(super) struct Recovery {
     pub(super) lock: Box<dyn DiskLock>,
     pub(super) stores: Arc<[Arc<Store>]>,
     pub(super) recovered: Recovered,
+    /// The partitions that contradict themselves.
+    pub(super) refused: Refused,
     pub(super) report: RecoveryReport,
 }
 
@@ -67,12 +72,13 @@ pub(super) fn recover(
     let stores = open_stores(disk, options, &identity, space)?;
     let mut pass = Pass::new(&stores, report);
     let mut recovered = read_log(disk, options, &identity, &segments, &mut pass)?;
-    let (tails, mut report) = pass.finish(&disk.describe(log::directory()))?;
+    let Passed { tails, refused, mut report } =
+        pass.finish(&disk.describe(log::directory()))?;
     recovered.tails = tails;
     store::clear_received(&**disk)
         .map_err(|error| JournalError::io("clear", &disk.describe(store::directory()), &error))?;
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Recovery { identity, lock, stores, recovered, report })
+    Ok(Recovery { identity, lock, stores, recovered, refused, report })
 }
 
 /// The log's segments by their first records, oldest first.

@@ -177,6 +177,18 @@ fn events_that_do_not_follow_on_end_their_partition_alone() {
     commit_in(&mut subject, THERE, 0, vec![Command::new(&one, 1).after(0)]);
     let read = subject.reader(HERE).entity(&one);
     assert!(matches!(read, Err(JournalError::Inconsistent { .. })), "{read:?}");
+    // It is found again by whoever reads the log, and again keeps nothing else away.
+    for how in [Reopening::Killed, Reopening::Closed, Reopening::Killed] {
+        subject.reopen(how);
+        let problems = subject.journal().status().problems;
+        assert!(matches!(problems.as_slice(), [problem] if problem.contains("thing/1")));
+        let there = subject.entity(THERE, &one).expect("it is there");
+        let entry = next_entry(&subject, HERE, 0, vec![Command::new(&one, 1).after(2)]);
+        let refused = subject.append(entry);
+        assert!(matches!(refused, Err(JournalError::Inconsistent { .. })), "{refused:?}");
+        let after = there.last_sequence.get();
+        commit_in(&mut subject, THERE, 0, vec![Command::new(&one, 1).after(after)]);
+    }
 }
 
 /// The helpers of the suite would hide what they don't pass on.
