@@ -317,6 +317,10 @@ impl Node {
         let receiver = partition.ask(request).map_err(|answer| asked.error(answer))?;
         self.0.partitions.schedule(at);
         match tokio::time::timeout_at(deadline.into(), receiver).await {
+            Ok(Ok(answer @ Answer::Unreadable(_))) => {
+                self.unless_failed(asked.address)?;
+                Ok(answer)
+            }
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(asked.outcome_unknown("the partition stopped serving".into())),
             Err(_) => Err(asked.outcome_unknown("the deadline passed".into())),
@@ -355,6 +359,18 @@ impl Node {
             Err(_) => return Err(unavailable("the store is behind the log")),
         };
         history::read(move || read(&reader)).await
+    }
+
+    /// Of an entity that can't be read, whether that is for the failure of a replica of
+    /// which there are others: one of those comes to lead.
+    fn unless_failed(&self, address: &Address) -> Result<(), CallError> {
+        let (consensus, partition) = (&self.0.consensus, self.0.count.partition_of(address));
+        match consensus.failure(partition) {
+            Some(_) if !consensus.is_alone() => {
+                Err(unavailable(format!("the replica of partition {partition} here has failed")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

@@ -72,6 +72,11 @@ impl Hub {
             Fatal::Panicked => "a rule of its protocol did not hold".to_owned(),
             Fatal::StorageError(error) => error.to_string(),
         };
+        self.has_failed(partition, why);
+    }
+
+    /// A group can take no part any more, or is about to be told to stop.
+    pub(crate) fn has_failed(&self, partition: PartitionId, why: String) {
         if let Some(has_stopped) = self.has_stopped.get(usize::from(partition.get())) {
             has_stopped.store(true, Ordering::Release);
         }

@@ -15,4 +15,6 @@ pub enum PlantedBug {
     ServesBeforeReady,
     /// A store that was received counts as further than it is.
     StoresCountedAhead,
+    /// A replica whose storage has failed goes on leading.
+    FailedReplicasGoOn,
 }

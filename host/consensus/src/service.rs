@@ -14,7 +14,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
     raft::ClientWriteResult,
 };
-use stead_journal::{JournalOptions, PartitionLog};
+use stead_journal::{JournalError, JournalOptions, PartitionLog};
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -271,7 +271,8 @@ impl Service {
             Task::Views(answer) => {
                 let all = self.members.keys().chain(self.unstarted.keys());
                 let all: BTreeSet<PartitionId> = all.copied().collect();
-                let _ = answer.send(all.into_iter().map(|partition| self.view(partition)).collect());
+                let _ =
+                    answer.send(all.into_iter().map(|partition| self.view(partition)).collect());
             }
         }
     }
@@ -331,6 +332,11 @@ impl Service {
             if !self.hub.takes_part(partition) {
                 continue;
             }
+            let goes_on = member.planted == Some(PlantedBug::FailedReplicasGoOn);
+            if let Some(failure) = member.log.failure().filter(|_| !goes_on) {
+                self.give_up(partition, member, &failure);
+                continue;
+            }
             let view = View::of(member);
             if looked.standing.is_due(&view, partition, self.node, &self.presence, now) {
                 let (member, network, node) = (Arc::clone(member), self.network(member), self.node);
@@ -368,6 +374,15 @@ impl Service {
             looked.committed = committed;
         }
         soon
+    }
+
+    /// Ends a group whose storage has failed, here. It might go on as long as nothing of
+    /// it is read or written, and lead meanwhile; others had better.
+    fn give_up(&self, partition: PartitionId, member: &Arc<Member>, failure: &JournalError) {
+        self.hub.has_failed(partition, failure.to_string());
+        let member = Arc::clone(member);
+        // One that has ended by itself is no error.
+        tokio::spawn(async move { drop(member.raft.shutdown().await) });
     }
 
     /// Lets go what of all groups' logs nobody needs any more.
@@ -442,12 +457,15 @@ impl Service {
         let Some(carrier) = &self.carrier else { return };
         let mut nodes = self.presence.there();
         let mut leads = Vec::new();
-        let running = self.members.iter().filter(|(partition, _)| self.hub.takes_part(**partition));
-        for (_, member) in running {
+        for (partition, member) in &self.members {
+            let goes_on = member.planted == Some(PlantedBug::FailedReplicasGoOn);
+            if !self.hub.takes_part(*partition) && !goes_on {
+                continue;
+            }
             let view = View::of(member);
             nodes.extend(view.members.nodes().map(|(node, _)| *node));
             if view.state == ServerState::Leader {
-                leads.push((member.log.partition().get(), view.term.get()));
+                leads.push((partition.get(), view.term.get()));
             }
         }
         nodes.remove(&self.node);

@@ -61,7 +61,7 @@ impl Group<'_> {
     pub(crate) fn urgency(&self) -> Option<Urgency> {
         let seats = || self.view.voters.keys().map(|&voter| self.census.seat(voter));
         let there = seats().filter(|&seat| seat != Seat::Lost).count();
-        if there < self.target.len() {
+        if there < self.target.len() || seats().any(|seat| seat == Seat::Lost) {
             Some(Urgency::Repair)
         } else if seats().any(|seat| seat == Seat::Leaving) {
             Some(Urgency::Drain)

@@ -58,6 +58,8 @@ kinds! {
     DiskLost = "restarts without disk",
     /// A disk took long.
     SlowDisk = "slow disks",
+    /// A disk failed for good: nothing more could be synced.
+    FailedDisk = "disks that failed",
     /// A clock was set to another time.
     ClockJump = "clock jumps",
     /// A machine stood still.

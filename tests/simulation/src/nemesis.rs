@@ -22,6 +22,8 @@ enum Ending {
     Weather,
     /// A machine starts again, with its disk or with an empty one.
     Start(Machine, bool),
+    /// A machine whose disk failed goes down, and starts again with another.
+    Mend(Machine),
 }
 
 /// Does harm.
@@ -64,6 +66,11 @@ impl Nemesis {
                 cut.into_iter().for_each(|(from, to)| world.network.cut(from, to, false));
             }
             Ending::Weather => world.network.set_weather(Weather::default()),
+            Ending::Mend(at) => {
+                if world.go_down_if_failing(at) {
+                    self.comes_back(world, at);
+                }
+            }
             Ending::Start(at, with_disk) => {
                 if world.node(at).is_some() {
                     return;
@@ -90,7 +97,7 @@ impl Nemesis {
 
     fn harm(&mut self, world: &mut World) {
         let Some(at) = self.random.of(&world.up()) else { return };
-        match self.random.below(20) {
+        match self.random.below(21) {
             0..3 => {
                 let survivors = match self.random.below(4) {
                     0 => Survivors::None,
@@ -145,7 +152,13 @@ impl Nemesis {
                     rack.paused_until = until;
                 }
             }
-            _ => self.hand_over(world),
+            18 | 19 => self.hand_over(world),
+            _ => {
+                let points = self.random.below(12);
+                let prefix = self.random.of(&["", "log", "partitions"]).unwrap_or("");
+                world.fail_disk(at, points, prefix);
+                self.later(world, 8_000, Ending::Mend(at));
+            }
         }
     }
 

@@ -45,6 +45,8 @@ bugs! {
     StoresCountedAhead = "stores-counted-ahead",
     /// A leader serves before its store shows what was committed before.
     ServesBeforeReady = "serves-before-ready",
+    /// A leader whose disk has failed goes on leading.
+    FailedReplicasGoOn = "failed-replicas-go-on",
     /// Answers leave before what they speak of is committed.
     AnswersBeforeCommit = "answers-before-commit",
     /// Queries are answered whatever they saw.
@@ -65,6 +67,7 @@ impl Planted {
             Self::LeaseTooLong => Some(PlantedBug::LeadershipUnconfirmed),
             Self::VotesBeforeDurable => Some(PlantedBug::VotesBeforeDurable),
             Self::StoresCountedAhead => Some(PlantedBug::StoresCountedAhead),
+            Self::FailedReplicasGoOn => Some(PlantedBug::FailedReplicasGoOn),
             Self::ServesBeforeReady => Some(PlantedBug::ServesBeforeReady),
             _ => None,
         }

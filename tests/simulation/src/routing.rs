@@ -171,8 +171,14 @@ pub async fn query(
     .await
 }
 
-async fn here(node: &Node, request: Request, deadline: Instant) -> Result<Answer, CallError> {
+async fn here(
+    node: &Node,
+    address: &Address,
+    request: Request,
+    deadline: Instant,
+) -> Result<Answer, CallError> {
     let is_command = matches!(request, Request::Command { .. });
+    let partition = node.count.partition_of(address);
     let unknown = |why: &str| match is_command {
         true => CallError::OutcomeUnknown(why.into()),
         false => unavailable(why),
@@ -182,6 +188,9 @@ async fn here(node: &Node, request: Request, deadline: Instant) -> Result<Answer
         Err(answer) => return Err(error(answer, is_command)),
     };
     match tokio::time::timeout_at(deadline, receiver).await {
+        Ok(Ok(Answer::Unreadable(_))) if node.consensus().failure(partition).is_some() => {
+            Err(unavailable("its replica here has failed"))
+        }
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(unknown("the partition stopped serving")),
         Err(_) => Err(unknown("the deadline passed")),
@@ -212,10 +221,11 @@ async fn command_here(
     fresh: bool,
     deadline: Instant,
 ) -> Result<Reply, CallError> {
+    let of = &command.address;
     let Command { address, name, body, request, .. } = command.clone();
     let until = engine_deadline(node, deadline);
     let asked = Request::Command { address, name, body, request, fresh, deadline: until };
-    match here(node, asked, deadline).await? {
+    match here(node, of, asked, deadline).await? {
         Answer::Reply { body, sequence, origin } => {
             Ok(Reply { body, sequence, recorded: origin != ReplyOrigin::Unrecorded })
         }
@@ -234,7 +244,7 @@ async fn query_here(
         body: Arc::from(&[][..]),
         deadline: engine_deadline(node, deadline),
     };
-    match here(node, asked, deadline).await? {
+    match here(node, address, asked, deadline).await? {
         Answer::QueryReply(body) => Ok(body),
         answer => Err(error(answer, false)),
     }

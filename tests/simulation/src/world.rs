@@ -89,6 +89,8 @@ pub struct Rack {
     pub paused_until: u64,
     /// How much longer its disk takes, until when.
     pub slow: (u64, u64),
+    /// Whether its disk has failed, or is about to.
+    pub failing: bool,
     /// The name of the node that its disk holds.
     pub name: Option<NodeId>,
     random: Random,
@@ -152,6 +154,7 @@ impl World {
             running: None,
             paused_until: 0,
             slow: (0, 0),
+            failing: false,
             name: None,
             random: random.fork(),
         });
@@ -242,6 +245,7 @@ impl World {
             Some(survivors) => rack.disk.restart(survivors),
             None => rack.disk.kill(),
         };
+        rack.failing = false;
         self.trace.note(format_args!("m{at} crashes: {survivors:?}"));
         self.network.down(at);
         self.observer.forget(at);
@@ -257,13 +261,41 @@ impl World {
         self.network.down(at);
         if let Err(why) = running.stop()
             && !rack.disk.power_is_off()
+            && !rack.failing
         {
             let what = format!("it does not stop well: {why}");
             self.properties.see(&Seen::Trouble { machine: at, what: &what });
         }
         rack.disk = rack.disk.kill();
+        rack.failing = false;
         self.observer.forget(at);
         self.presence.changes(self.now);
+    }
+
+    /// From one of the next writes on nothing more of some files can be synced.
+    pub fn fail_disk(&mut self, at: Machine, points: u64, prefix: &str) {
+        let Some(rack) = self.machines.get_mut(at) else { return };
+        if rack.failing || rack.running.is_none() {
+            return;
+        }
+        self.faults.count(Fault::FailedDisk);
+        self.trace.note(format_args!("the disk of m{at} fails after {points} writes: {prefix:?}"));
+        rack.disk.fail_sync_after(points, prefix);
+        rack.failing = true;
+    }
+
+    fn is_failing(&self, at: Machine) -> bool {
+        self.machines.get(at).is_some_and(|rack| rack.failing)
+    }
+
+    /// A machine whose disk has failed goes down; whether it did.
+    pub fn go_down_if_failing(&mut self, at: Machine) -> bool {
+        let Some(rack) = self.machines.get_mut(at).filter(|rack| rack.failing) else {
+            return false;
+        };
+        let survivors = Survivors::Some(rack.random.next());
+        self.crash(at, Some(survivors));
+        true
     }
 
     /// Whether the loss of a machine's disk loses nothing: each partition that its
@@ -272,7 +304,7 @@ impl World {
     pub fn may_lose(&self, at: Machine) -> bool {
         let Some(name) = self.machines.get(at).and_then(|rack| rack.name) else { return false };
         let mut others = (0..self.machines.len()).filter(|other| *other != at);
-        if others.any(|other| self.node(other).is_none()) {
+        if others.any(|other| self.node(other).is_none() || self.is_failing(other)) {
             return false;
         }
         self.count.all_and_system().all(|partition| {
@@ -293,23 +325,43 @@ impl World {
         })
     }
 
-    /// All faults end: everything is up and reachable, and clocks agree.
+    /// All faults end: everything is up and reachable, and clocks agree. But one disk may
+    /// go on failing, if every partition can do without.
     pub fn heal(&mut self) {
         self.trace.note(format_args!("all is healed"));
+        let failing: Vec<Machine> =
+            self.up().into_iter().filter(|at| self.is_failing(*at)).collect();
         self.network.join();
         self.network.set_weather(Weather::default());
         for at in 0..self.machines.len() {
             if let Some(rack) = self.machines.get_mut(at) {
                 rack.paused_until = 0;
                 rack.slow = (0, 0);
-                rack.disk.heal();
+                if !rack.failing {
+                    rack.disk.heal();
+                }
                 rack.clock.set_wrong(0);
                 if rack.running.is_none() {
                     self.start(at);
                 }
             }
         }
+        match failing.as_slice() {
+            [at] if self.may_lose(*at) => {
+                self.trace.note(format_args!("the disk of m{at} goes on failing"));
+            }
+            _ => self.mend(),
+        }
         self.presence.be_right();
+    }
+
+    /// The machines whose disks have failed start again with what is left.
+    fn mend(&mut self) {
+        for at in 0..self.machines.len() {
+            if self.go_down_if_failing(at) {
+                self.start(at);
+            }
+        }
     }
 
     /// One more millisecond.
@@ -362,7 +414,12 @@ impl World {
         for rack in &self.machines {
             let Some(running) = &rack.running else { continue };
             self.observer.look(&running.node, &self.trace, &mut self.properties);
-            for what in running.node.take_troubles() {
+            let troubles = running.node.take_troubles();
+            if rack.failing {
+                // Its groups and stores fail, and that is as it should be.
+                continue;
+            }
+            for what in troubles {
                 let machine = running.node.machine;
                 self.properties.see(&Seen::Trouble { machine, what: &what });
             }
@@ -440,6 +497,7 @@ impl World {
             let why = format!("after {REST_MS_MAX} ms not answered: {waiting:?}{}", self.shown());
             return self.properties.fail("every partition serves", why);
         }
+        self.mend();
         if !self.until(ALIKE_MS_MAX, Self::has_settled) {
             let why = format!("after {ALIKE_MS_MAX} ms the replicas are not alike{}", self.shown());
             return self.properties.fail("replicas catch up", why);

@@ -23,6 +23,7 @@ mod recovering;
 mod roll;
 mod routing;
 mod service;
+mod steps;
 mod system_group;
 mod twin;
 mod watching;

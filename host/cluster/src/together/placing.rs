@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -19,10 +19,11 @@ use stead_placement::{
 
 use super::{
     Cluster,
-    fares::Full,
+    fares::{Fares, Full},
     roll::{Decision, Roll},
+    steps::{self, Steps},
     system_group::{self, Nodes},
-    wire::{Ask, Group, Groups, Step, Told},
+    wire::{Ask, Group, Groups, Told},
 };
 use crate::{api::PlacementView, clock};
 
@@ -33,16 +34,10 @@ const REST: Duration = Duration::from_millis(800);
 const QUIET: u32 = 10;
 /// How long a node is waited for that is asked what groups it has.
 const ASK_PATIENCE: Duration = Duration::from_millis(800);
-/// How long a step may take until it is planned anew. A store that is sent takes
-/// longer; then the learner is there, and waited for.
-const STEP_PATIENCE: Duration = Duration::from_secs(20);
-
-/// The steps that are being carried out.
-type UnderWay = Arc<Mutex<BTreeMap<PartitionId, Change>>>;
 
 struct Placer {
     target: Option<Target>,
-    under_way: UnderWay,
+    steps: Steps,
     /// Held while nodes that have gone are struck off the roll.
     striking: Arc<tokio::sync::Mutex<()>>,
     /// In how many rounds on end nothing was to be done.
@@ -68,7 +63,7 @@ pub(super) async fn place(cluster: Cluster, settings: Settings) {
         }
         let placer = placer.get_or_insert_with(|| Placer {
             target: None,
-            under_way: UnderWay::default(),
+            steps: Steps::default(),
             striking: Arc::default(),
             quiet: 0,
             full: Full::default(),
@@ -107,7 +102,8 @@ impl Placer {
         for (partition, (node, group)) in &groups {
             if *partition != system {
                 let mut view = view(*node, group, &nodes);
-                view.change = self.under_way(*partition).or(view.change);
+                doubt_stopped(&mut view, *partition, &fares);
+                view.change = self.steps.under_way(*partition).or(view.change);
                 views.insert(*partition, view);
             }
         }
@@ -116,23 +112,21 @@ impl Placer {
         for step in &plan.steps {
             let leader = observed.partitions.get(&step.partition()).and_then(|view| view.leader);
             if let Some(leader) = leader {
-                tracing::info!(%step, "placement");
-                self.carry_out(cluster, leader, wire_step(step));
+                self.steps.try_to(cluster, leader, steps::wire(step));
             }
         }
         if let Some((node, group)) = groups.get(&system)
             && group.leads
-            && self.under_way(system).is_none()
+            && self.steps.under_way(system).is_none()
         {
             let nodes = system_nodes(&nodes, &roll, settings.grace_ms, full);
             let replicas = settings.replicas.get();
             if let Some(step) = system_group::next_step(group, *node, &nodes, replicas) {
-                tracing::info!(?step, "placement of the cluster's own partition");
-                self.carry_out(cluster, *node, step);
+                self.steps.try_to(cluster, *node, step);
             }
         }
-        let is_quiet = plan.whys().all(|why| why.doing == Doing::Settled)
-            && self.under_way.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        let is_quiet =
+            plan.whys().all(|why| why.doing == Doing::Settled) && self.steps.none_is_under_way();
         self.quiet = if is_quiet { self.quiet.saturating_add(1) } else { 0 };
         self.looked = Instant::now();
         self.target = Some(plan.target.clone());
@@ -171,38 +165,6 @@ impl Placer {
             drop(striking);
         });
     }
-
-    fn under_way(&self, partition: PartitionId) -> Option<Change> {
-        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        under_way.get(&partition).copied()
-    }
-
-    fn carry_out(&self, cluster: &Cluster, leader: NodeId, step: Step) {
-        let (partition, change) = match &step {
-            Step::AddLearner { partition, .. }
-            | Step::ChangeVoters { partition, .. }
-            | Step::RemoveLearner { partition, .. } => (*partition, Change::Members),
-            Step::TransferLeader { partition, to } => (*partition, Change::Leader { to: *to }),
-        };
-        let partition = PartitionId(partition);
-        let under_way = Arc::clone(&self.under_way);
-        let lock = |under_way: &UnderWay| -> Option<Change> {
-            let mut under_way = under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            under_way.insert(partition, change)
-        };
-        if lock(&under_way).is_some() {
-            return;
-        }
-        let cluster = cluster.clone();
-        tokio::spawn(async move {
-            let done = tokio::time::timeout(STEP_PATIENCE, at(&cluster, leader, step)).await;
-            if let Err(why) = done.unwrap_or_else(|_| Err("it takes too long".into())) {
-                // It is planned again, by what is then observed.
-                tracing::info!(%partition, %why, "a step of placement was not carried out");
-            }
-            under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
-        });
-    }
 }
 
 impl Cluster {
@@ -224,18 +186,6 @@ fn placement_view(why: &Why) -> PlacementView {
         nodes: why.target.iter().map(NodeId::to_string).collect(),
         reason: why.urgency.map(|urgency| urgency.to_string()),
         doing: (why.doing != Doing::Settled).then(|| why.doing.to_string()),
-    }
-}
-
-async fn at(cluster: &Cluster, leader: NodeId, step: Step) -> Result<(), String> {
-    if leader == cluster.id() {
-        return cluster.step(step).await;
-    }
-    let deadline = Instant::now() + STEP_PATIENCE;
-    match cluster.ask(leader, &Ask::Step(step), deadline).await {
-        Ok(Told::Step(done)) => done,
-        Ok(told) => Err(format!("an answer that does not fit: {told:?}")),
-        Err(failed) => Err(failed.to_string()),
     }
 }
 
@@ -372,21 +322,15 @@ fn view(node: NodeId, group: &Group, nodes: &BTreeMap<NodeId, NodeView>) -> Part
     }
 }
 
-fn wire_step(step: &stead_placement::Step) -> Step {
-    use stead_placement::Step as Planned;
-    match step {
-        Planned::AddLearner { partition, node } => {
-            Step::AddLearner { partition: partition.get(), node: *node }
-        }
-        Planned::ChangeVoters { partition, voters } => {
-            let voters = voters.iter().copied().collect();
-            Step::ChangeVoters { partition: partition.get(), voters }
-        }
-        Planned::RemoveLearner { partition, node } => {
-            Step::RemoveLearner { partition: partition.get(), node: *node }
-        }
-        Planned::TransferLeader { partition, to, .. } => {
-            Step::TransferLeader { partition: partition.get(), to: *to }
+/// How far a replica is that has stopped is not known: it leads nothing.
+fn doubt_stopped(
+    view: &mut PartitionView,
+    partition: PartitionId,
+    fares: &BTreeMap<NodeId, Fares>,
+) {
+    for (node, progress) in view.voters.iter_mut().chain(&mut view.learners) {
+        if fares.get(node).is_some_and(|fares| fares.stopped.contains(&partition.get())) {
+            *progress = Progress::Unknown;
         }
     }
 }

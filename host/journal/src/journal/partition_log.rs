@@ -205,6 +205,12 @@ impl PartitionLog {
         self.store(|store| store.members()).flatten()
     }
 
+    /// Why nothing more is taken for it, if the log or its store failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<JournalError> {
+        self.journal.failure(self.partition)
+    }
+
     fn store<T>(&self, look: impl FnOnce(&crate::store::Store) -> T) -> Option<T> {
         self.journal.0.stores.get(usize::from(self.partition.get())).map(|store| look(store))
     }

@@ -72,8 +72,7 @@ pub(super) fn recover(
     let stores = open_stores(disk, options, &identity, space)?;
     let mut pass = Pass::new(&stores, report);
     let mut recovered = read_log(disk, options, &identity, &segments, &mut pass)?;
-    let Passed { tails, refused, mut report } =
-        pass.finish(&disk.describe(log::directory()))?;
+    let Passed { tails, refused, mut report } = pass.finish(&disk.describe(log::directory()))?;
     recovered.tails = tails;
     store::clear_received(&**disk)
         .map_err(|error| JournalError::io("clear", &disk.describe(store::directory()), &error))?;
@@ -116,8 +115,8 @@ fn identity_of(
             .map_err(|flaw| JournalError::damaged(&file, "the whole file", flaw.to_string()))?;
         if identity.partitions != options.partitions {
             return Err(foreign(format!(
-                "the journal has {} partitions, and {} are configured; the count is fixed when a \
-                 journal is made",
+                "the journal has {} partitions, and {} are configured (`node.partitions`); the \
+                 count is fixed when a journal is made",
                 identity.partitions.get(),
                 options.partitions.get()
             )));

@@ -154,6 +154,7 @@ fn amiss(screen: &Screen, status: &ClusterStatus) {
             ));
         }
     }
+    gone(screen, status);
     // Those that miss the same nodes are said at once.
     type Missing<'a> = (&'a [String], u64);
     let mut alike: BTreeMap<Missing<'_>, (Vec<String>, TimestampMs)> = BTreeMap::new();
@@ -191,6 +192,30 @@ fn amiss(screen: &Screen, status: &ClusterStatus) {
     if !unled.is_empty() {
         let unled = unled.join(", ");
         screen.warning(format!("no leader just now, one is being elected: partition {unled}"));
+    }
+}
+
+/// Says which nodes are missed, and what becomes of their replicas.
+fn gone(screen: &Screen, status: &ClusterStatus) {
+    let is_gone = |node: &&ClusterNode| node.health == ClusterNodeHealth::Gone;
+    for node in status.nodes.iter().filter(is_gone) {
+        let since = node.gone_since.map(timestamp).unwrap_or_else(|| "some time".into());
+        screen.warning(format!(
+            "node {} is gone since {since}; it has replicas of {} partitions",
+            short(&node.node),
+            node.votes + node.learns
+        ));
+    }
+    let stays = |node: &&ClusterNode| !is_gone(node) && !node.draining && !node.given_up;
+    let staying = status.nodes.iter().filter(stays).count() as u64;
+    if status.nodes.iter().any(|node| is_gone(&node)) {
+        screen.note(match staying < status.replicas_set {
+            true => {
+                "  there is no other node for those replicas: start it again, or start another \
+                 in its stead"
+            }
+            false => "  unless it is back soon, those replicas are made anew on other nodes",
+        });
     }
 }
 

@@ -63,7 +63,8 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     if args.undo || args.no_wait {
         let said = match answer.draining {
             true => format!("node {name} is being emptied; `stead cluster status` shows how far"),
-            false => format!("node {name} stays"),
+            false if node.draining => format!("node {name} stays"),
+            false => format!("node {name} was not being emptied, and stays"),
         };
         return if screen.json { screen.json(&json!(answer)) } else { screen.line(said) };
     }
