@@ -360,6 +360,56 @@ fn a_failed_sync_ends_the_log_and_loses_nothing_that_was_acknowledged() {
     assert!(failures > 5, "too few");
 }
 
+/// A sync that failed may leave pages that the system takes for clean, and shows to
+/// whoever reads them, though the disk doesn't have them. What is written behind them
+/// once the journal is opened again must not outlive them: not behind a group, and not
+/// behind the mark that says that it is durable.
+#[test]
+fn what_a_failed_sync_left_is_written_again_before_anything_follows() {
+    let before = SimDisk::new();
+    let (journal, ears) = open(&before).expect("opened");
+    journal.append(entry(0, 1));
+    let heard = ears.wait(Duration::from_secs(10), |heard| !heard.durable.is_empty());
+    // Killed at once: there is no mark behind it yet.
+    let before = before.kill();
+    drop(journal);
+    let whole_opening = before.fork();
+    drop(open(&whole_opening).expect("opened"));
+    let mut failures = 0;
+    let mut marks = 0;
+    for at in 0..whole_opening.points() {
+        let disk = before.fork();
+        disk.fail_sync_after(at, "log");
+        match open(&disk).map(|(journal, _)| journal.close()) {
+            Ok(_) => {}
+            Err(JournalError::Failed { operation: "sync", file, .. }) => {
+                marks += u64::from(file.ends_with(".log"));
+            }
+            Err(error) => println!("point {at}: {error}"),
+        }
+        failures += disk.faults_injected();
+        // The process ends, and the machine does not.
+        let disk = disk.kill();
+        let again = |disk: &SimDisk| {
+            open(disk).unwrap_or_else(|error| panic!("a sync failed at point {at}: {error}"))
+        };
+        let (journal, ears) = again(&disk);
+        let whole = |journal: &Alone, heard: &Heard| {
+            let checked = check_all(journal, heard);
+            checked.unwrap_or_else(|what| panic!("a sync failed at point {at}: {what}"))
+        };
+        let heads = whole(&journal, &heard);
+        let mut heard = run(&journal, &ears, &heads);
+        heard.durable = ears.heard.lock().expect("unpoisoned").durable.clone();
+        assert!(heard.failed.is_empty(), "point {at}: it does not go on: {heard:?}");
+        let disk = disk.restart(Survivors::None);
+        drop(journal);
+        whole(&again(&disk).0, &heard);
+    }
+    println!("{failures} syncs failed, {marks} of marks");
+    assert!(failures > 3 && marks > 0, "too few");
+}
+
 #[test]
 fn a_full_disk_refuses_what_is_new_and_goes_on_when_there_is_room() {
     let points = points();

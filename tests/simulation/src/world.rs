@@ -89,8 +89,8 @@ pub struct Rack {
     pub paused_until: u64,
     /// How much longer its disk takes, until when.
     pub slow: (u64, u64),
-    /// Whether its disk has failed, or is about to.
-    pub failing: bool,
+    /// Of which files nothing more can be synced, now or soon, if its disk has failed.
+    pub failing: Option<&'static str>,
     /// The name of the node that its disk holds.
     pub name: Option<NodeId>,
     random: Random,
@@ -154,7 +154,7 @@ impl World {
             running: None,
             paused_until: 0,
             slow: (0, 0),
-            failing: false,
+            failing: None,
             name: None,
             random: random.fork(),
         });
@@ -245,7 +245,7 @@ impl World {
             Some(survivors) => rack.disk.restart(survivors),
             None => rack.disk.kill(),
         };
-        rack.failing = false;
+        rack.failing = None;
         self.trace.note(format_args!("m{at} crashes: {survivors:?}"));
         self.network.down(at);
         self.observer.forget(at);
@@ -261,36 +261,36 @@ impl World {
         self.network.down(at);
         if let Err(why) = running.stop()
             && !rack.disk.power_is_off()
-            && !rack.failing
+            && rack.failing.is_none()
         {
             let what = format!("it does not stop well: {why}");
             self.properties.see(&Seen::Trouble { machine: at, what: &what });
         }
         rack.disk = rack.disk.kill();
-        rack.failing = false;
+        rack.failing = None;
         self.observer.forget(at);
         self.presence.changes(self.now);
     }
 
     /// From one of the next writes on nothing more of some files can be synced.
-    pub fn fail_disk(&mut self, at: Machine, points: u64, prefix: &str) {
+    pub fn fail_disk(&mut self, at: Machine, points: u64, prefix: &'static str) {
         let Some(rack) = self.machines.get_mut(at) else { return };
-        if rack.failing || rack.running.is_none() {
+        if rack.failing.is_some() || rack.running.is_none() {
             return;
         }
         self.faults.count(Fault::FailedDisk);
         self.trace.note(format_args!("the disk of m{at} fails after {points} writes: {prefix:?}"));
         rack.disk.fail_sync_after(points, prefix);
-        rack.failing = true;
+        rack.failing = Some(prefix);
     }
 
     fn is_failing(&self, at: Machine) -> bool {
-        self.machines.get(at).is_some_and(|rack| rack.failing)
+        self.machines.get(at).is_some_and(|rack| rack.failing.is_some())
     }
 
     /// A machine whose disk has failed goes down; whether it did.
     pub fn go_down_if_failing(&mut self, at: Machine) -> bool {
-        let Some(rack) = self.machines.get_mut(at).filter(|rack| rack.failing) else {
+        let Some(rack) = self.machines.get_mut(at).filter(|rack| rack.failing.is_some()) else {
             return false;
         };
         let survivors = Survivors::Some(rack.random.next());
@@ -337,8 +337,9 @@ impl World {
             if let Some(rack) = self.machines.get_mut(at) {
                 rack.paused_until = 0;
                 rack.slow = (0, 0);
-                if !rack.failing {
-                    rack.disk.heal();
+                rack.disk.heal();
+                if let Some(prefix) = rack.failing {
+                    rack.disk.fail_sync_after(0, prefix);
                 }
                 rack.clock.set_wrong(0);
                 if rack.running.is_none() {
@@ -415,7 +416,7 @@ impl World {
             let Some(running) = &rack.running else { continue };
             self.observer.look(&running.node, &self.trace, &mut self.properties);
             let troubles = running.node.take_troubles();
-            if rack.failing {
+            if rack.failing.is_some() {
                 // Its groups and stores fail, and that is as it should be.
                 continue;
             }

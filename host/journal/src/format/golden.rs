@@ -273,7 +273,7 @@ fn a_whole_segment() {
     });
     let scan = scan.expect("sound");
     assert_eq!(found, [whole_entry(), middle, last].map(Record::Entry));
-    assert_eq!((scan.next_record, scan.unmarked), (1_003, None), "the mark is understood");
+    assert_eq!((scan.next_record, scan.is_marked), (1_003, true), "the mark is understood");
 }
 
 #[test]

@@ -29,8 +29,11 @@ pub(crate) struct Scan {
     pub(crate) next_record: u64,
     /// Where the next group goes.
     pub(crate) end: u64,
-    /// Where the last group begins, if no empty one says that it was durable.
-    pub(crate) unmarked: Option<u64>,
+    /// Where the last group begins, if there is any.
+    pub(crate) last: Option<u64>,
+    /// Whether that one is a mark: an empty one, which says that those before it are
+    /// durable.
+    pub(crate) is_marked: bool,
 }
 
 /// Where a group is.
@@ -89,10 +92,10 @@ impl SegmentReader {
         mut each: impl FnMut(Place, Record) -> Result<(), JournalError>,
     ) -> Result<Scan, JournalError> {
         let first = self.header.first_record;
-        let mut scan = Scan { next_record: first, end: self.begin, unmarked: None };
+        let mut scan = Scan { next_record: first, end: self.begin, last: None, is_marked: false };
         while let Some((group, records)) = self.group(scan.end, scan.next_record)? {
             let place = Place { segment: first, offset: scan.end, record: scan.next_record };
-            scan.unmarked = (!records.is_empty()).then_some(scan.end);
+            (scan.last, scan.is_marked) = (Some(scan.end), records.is_empty());
             scan.next_record += records.len() as u64;
             scan.end = group.end();
             records.into_iter().try_for_each(|record| each(place, record))?;

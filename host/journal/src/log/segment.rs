@@ -88,8 +88,8 @@ impl Segment {
     /// group that was cut off; it is overwritten with zeros, so that it is never
     /// taken for something that was once acknowledged. The last group may have
     /// been written and never synced, or its sync may have failed and left pages
-    /// that the system takes for clean: it is written again as it is. A mark says
-    /// that from here on all of it is known to be durable.
+    /// that the system takes for clean: it is written again as it is, be it only a
+    /// mark. A mark says that from here on all before it is known to be durable.
     pub(crate) fn go_on(
         disk: &dyn Disk,
         header: &SegmentHeader,
@@ -102,7 +102,7 @@ impl Segment {
         let opened = (|| {
             let file = disk.open(&path)?;
             let length = file.len()?;
-            if let Some(from) = scan.unmarked {
+            if let Some(from) = scan.last {
                 let size = usize::try_from(scan.end.min(length) - from).unwrap_or(0);
                 let mut group = vec![0; size];
                 file.read(from, &mut group)?;
@@ -123,7 +123,7 @@ impl Segment {
             bytes_max,
             described: described.clone(),
         };
-        if scan.unmarked.is_some() && segment.fits(0) {
+        if scan.last.is_some() && !scan.is_marked && segment.fits(0) {
             segment.write(scan.next_record, &[], &mut Vec::new())?;
         }
         Ok(segment)
