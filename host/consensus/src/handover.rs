@@ -94,7 +94,10 @@ impl Bidden {
 /// have been held back: then the caller [ends](Handover::end) it.
 pub(crate) async fn hand_over(member: &Member, network: &Network, to: NodeId) -> bool {
     let view = View::of(member);
-    let may = view.state == ServerState::Leader && view.voted_for != to && view.is_voter(to);
+    let may = view.state == ServerState::Leader
+        && view.voted_for != to
+        && view.is_voter(to)
+        && !member.refusing.has(to);
     if !may {
         return false;
     }

@@ -45,7 +45,7 @@ pub struct GroupView {
     pub last: LogPosition,
     /// How far it is committed, as far as this node knows.
     pub committed: LogIndex,
-    /// How far each other's log has come; known to the leader alone.
+    /// How far each other's log has come that takes anything; known to the leader alone.
     pub matched: BTreeMap<NodeId, LogIndex>,
 }
 
@@ -84,7 +84,9 @@ impl GroupView {
         let metrics = member.raft.metrics();
         let seen = metrics.borrow_watched();
         let members = seen.membership_config.membership();
-        let matched = seen.replication.iter().flatten().map(|(node, matched)| {
+        let takes =
+            seen.replication.iter().flatten().filter(|(node, _)| !member.refusing.has(**node));
+        let matched = takes.map(|(node, matched)| {
             (*node, matched.as_ref().map_or(LogIndex(0), |id| log_index(id.index)))
         });
         Self {

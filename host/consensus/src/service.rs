@@ -142,10 +142,8 @@ impl Service {
             tokio::select! {
                 Some(task) = tasks.recv() => {
                     let urgent = matches!(task, Task::Presence(..));
-                    if let Task::Presence(node, true) = task {
-                        // It may have missed what others were told, and may have been
-                        // started anew.
-                        self.members.values().for_each(|member| member.refusing.note(node, false));
+                    if matches!(task, Task::Presence(_, true)) {
+                        // It may have missed what others were told.
                         looked.iter_mut().for_each(|looked| looked.spread_again = None);
                     }
                     if matches!(task, Task::SayLeads) && !say_soon {
@@ -199,7 +197,9 @@ impl Service {
                 }
             }
             Task::Presence(node, there) => {
+                // Said again and again; who was there all the time refuses what it refused.
                 if self.presence.set(node, there) {
+                    self.members.values().for_each(|member| member.refusing.note(node, false));
                     tracing::info!(node = %node.short(), there, "a node's presence has changed");
                 }
             }

@@ -111,7 +111,8 @@ impl Opened {
         let node = journal.node();
         let logs: Vec<PartitionLog> = partitions.all_and_system().map(|p| journal.log(p)).collect();
         for (log, applied) in logs.iter().zip(&hub.applied) {
-            if matches!(formation, Formation::Alone) {
+            let has_failed = journal.failure(log.partition()).is_some();
+            if matches!(formation, Formation::Alone) && !has_failed {
                 adopt::adopt(log, node)?;
             }
             applied.send_replace(log.applied().index);

@@ -89,8 +89,9 @@ pub struct Rack {
     pub paused_until: u64,
     /// How much longer its disk takes, until when.
     pub slow: (u64, u64),
-    /// Of which files nothing more can be synced, now or soon, if its disk has failed.
-    pub failing: Option<&'static str>,
+    /// Of which files nothing more can be synced, now or soon, if its disk has failed; and
+    /// how much harm it had done before.
+    pub failing: Option<(&'static str, u64)>,
     /// The name of the node that its disk holds.
     pub name: Option<NodeId>,
     random: Random,
@@ -281,7 +282,7 @@ impl World {
         self.faults.count(Fault::FailedDisk);
         self.trace.note(format_args!("the disk of m{at} fails after {points} writes: {prefix:?}"));
         rack.disk.fail_sync_after(points, prefix);
-        rack.failing = Some(prefix);
+        rack.failing = Some((prefix, rack.disk.faults_injected()));
     }
 
     fn is_failing(&self, at: Machine) -> bool {
@@ -338,7 +339,7 @@ impl World {
                 rack.paused_until = 0;
                 rack.slow = (0, 0);
                 rack.disk.heal();
-                if let Some(prefix) = rack.failing {
+                if let Some((prefix, _)) = rack.failing {
                     rack.disk.fail_sync_after(0, prefix);
                 }
                 rack.clock.set_wrong(0);
@@ -416,7 +417,7 @@ impl World {
             let Some(running) = &rack.running else { continue };
             self.observer.look(&running.node, &self.trace, &mut self.properties);
             let troubles = running.node.take_troubles();
-            if rack.failing.is_some() {
+            if rack.failing.is_some_and(|(_, before)| rack.disk.faults_injected() > before) {
                 // Its groups and stores fail, and that is as it should be.
                 continue;
             }

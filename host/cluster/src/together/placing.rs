@@ -101,8 +101,11 @@ impl Placer {
         let groups = newest(&said);
         for (partition, (node, group)) in &groups {
             if *partition != system {
-                let mut view = view(*node, group, &nodes);
-                doubt_stopped(&mut view, *partition, &fares);
+                let mut view = view(*node, group, &nodes, &fares);
+                if let Some(heir) = self.steps.doubted(*partition, Instant::now()) {
+                    // It did not come to lead a moment ago.
+                    view.voters.entry(heir).and_modify(|of| *of = Progress::Unknown);
+                }
                 view.change = self.steps.under_way(*partition).or(view.change);
                 views.insert(*partition, view);
             }
@@ -297,8 +300,18 @@ fn system_nodes(
     }
 }
 
-fn view(node: NodeId, group: &Group, nodes: &BTreeMap<NodeId, NodeView>) -> PartitionView {
+fn view(
+    node: NodeId,
+    group: &Group,
+    nodes: &BTreeMap<NodeId, NodeView>,
+    fares: &BTreeMap<NodeId, Fares>,
+) -> PartitionView {
+    let has_stopped =
+        |of: &NodeId| fares.get(of).is_some_and(|fares| fares.stopped.contains(&group.partition));
     let progress = |of: &NodeId| {
+        if has_stopped(of) {
+            return Progress::Unknown;
+        }
         if *of == node && group.leads {
             return Progress::Behind(0);
         }
@@ -309,7 +322,9 @@ fn view(node: NodeId, group: &Group, nodes: &BTreeMap<NodeId, NodeView>) -> Part
             _ => Progress::Unknown,
         }
     };
-    let live = |of: &&NodeId| nodes.get(of).is_some_and(|view| view.standing.is_live());
+    let live = |of: &&NodeId| {
+        nodes.get(of).is_some_and(|view| view.standing.is_live()) && !has_stopped(of)
+    };
     let has_quorum =
         group.leads && group.voters.iter().filter(live).count() * 2 > group.voters.len();
     PartitionView {
@@ -319,18 +334,5 @@ fn view(node: NodeId, group: &Group, nodes: &BTreeMap<NodeId, NodeView>) -> Part
         term: Term(group.term),
         change: group.is_changing.then_some(Change::Members),
         has_quorum,
-    }
-}
-
-/// How far a replica is that has stopped is not known: it leads nothing.
-fn doubt_stopped(
-    view: &mut PartitionView,
-    partition: PartitionId,
-    fares: &BTreeMap<NodeId, Fares>,
-) {
-    for (node, progress) in view.voters.iter_mut().chain(&mut view.learners) {
-        if fares.get(node).is_some_and(|fares| fares.stopped.contains(&partition.get())) {
-            *progress = Progress::Unknown;
-        }
     }
 }

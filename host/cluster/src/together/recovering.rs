@@ -15,6 +15,7 @@ use stead_model::{NodeId, PartitionId};
 
 use super::{
     Cluster,
+    fares::Fares,
     placing::ask_all,
     roll::{Decision, MARKED_MAX},
     wire::{Ask, Group, Groups, Told},
@@ -59,7 +60,7 @@ impl Cluster {
             )));
         }
         let lost = self.nodes_to_give_up(&request.lost, &said)?;
-        let cases = self.cases(&said, &lost);
+        let cases = self.cases(&said, &self.fares_of_all().await, &lost);
         let mut answer = self.answer_of(&said, &cases);
         if !request.accept_data_loss {
             return Ok(answer);
@@ -130,10 +131,15 @@ impl Cluster {
     fn cases(
         &self,
         said: &BTreeMap<NodeId, Groups>,
+        fares: &BTreeMap<NodeId, Fares>,
         lost: &BTreeSet<NodeId>,
     ) -> BTreeMap<PartitionId, Case> {
-        let all = self.count().all_and_system();
-        all.map(|partition| (partition, case(&left_of(said, partition), lost))).collect()
+        let of = |partition: PartitionId| {
+            let stopped = fares.iter().filter(|(_, of)| of.stopped.contains(&partition.get()));
+            let stopped = stopped.map(|(node, _)| *node).collect();
+            (partition, case(left_of(said, partition), &stopped, lost))
+        };
+        self.count().all_and_system().map(of).collect()
     }
 
     fn answer_of(
@@ -315,8 +321,18 @@ fn newest<'a>(left: &BTreeMap<NodeId, &'a Group>) -> Option<(NodeId, &'a Group)>
     most.map(|(node, group)| (*node, *group))
 }
 
-fn case(left: &BTreeMap<NodeId, &Group>, lost: &BTreeSet<NodeId>) -> Case {
-    let Some((with, group)) = newest(left) else { return Case::Gone };
+/// `stopped` are those whose replica takes no part, and may have more than others: it is
+/// neither left nor lost until their data are given up with them.
+fn case(
+    mut left: BTreeMap<NodeId, &Group>,
+    stopped: &BTreeSet<NodeId>,
+    lost: &BTreeSet<NodeId>,
+) -> Case {
+    let had_some = !left.is_empty();
+    left.retain(|node, _| !stopped.contains(node));
+    let Some((with, group)) = newest(&left) else {
+        return if had_some { Case::Waits(stopped.clone()) } else { Case::Gone };
+    };
     let sets: Vec<&Vec<NodeId>> = group.deciding.iter().collect();
     let decide = |may: &dyn Fn(&NodeId) -> bool| {
         sets.iter().all(|set| set.iter().filter(|node| may(node)).count() * 2 > set.len())
@@ -382,7 +398,22 @@ mod tests {
     #[track_caller]
     fn check(left: &[(u128, Group)], lost: &[u128], expected: &Case) {
         let left = left.iter().map(|(node, group)| (NodeId(*node), group)).collect();
-        assert_eq!(case(&left, &ids(lost).into_iter().collect()), *expected);
+        assert_eq!(case(left, &BTreeSet::new(), &ids(lost).into_iter().collect()), *expected);
+    }
+
+    /// What has stopped is on its disk still, and may be the newest there is.
+    #[test]
+    fn a_replica_that_has_stopped_is_neither_left_nor_given_up() {
+        let of = |stopped: &[u128], lost: &[u128]| {
+            let [one, two] = [group(&[1, 2, 3], 2, 10), group(&[1, 2, 3], 3, 90)];
+            let left = [(NodeId(1), &one), (NodeId(2), &two)].into_iter().collect();
+            let set = |nodes: &[u128]| ids(nodes).into_iter().collect();
+            case(left, &set(stopped), &set(lost))
+        };
+        assert_eq!(of(&[], &[3]), Case::Sound);
+        assert_eq!(of(&[2], &[3]), waits(&[2]));
+        assert_eq!(of(&[1, 2], &[3]), waits(&[1, 2]));
+        assert_eq!(of(&[2], &[2, 3]), goes_on(1, 2, 2));
     }
 
     fn goes_on(with: u128, lost: u128, above: u64) -> Case {

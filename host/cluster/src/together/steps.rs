@@ -50,6 +50,17 @@ impl Known {
             && failure.is_none_or(|failure| now >= failure.again)
     }
 
+    /// The node that was to lead a partition and didn't come to, a short time ago.
+    fn doubted(&self, partition: PartitionId, now: Instant) -> Option<NodeId> {
+        let failure = self.failed.get(&partition).filter(|failure| now < failure.again)?;
+        match &failure.step {
+            Step::TransferLeader { to, .. } => Some(*to),
+            Step::AddLearner { .. } | Step::ChangeVoters { .. } | Step::RemoveLearner { .. } => {
+                None
+            }
+        }
+    }
+
     /// A step is over.
     fn is_over(&mut self, partition: PartitionId, step: Step, failed: bool, now: Instant) {
         self.under_way.remove(&partition);
@@ -70,6 +81,12 @@ impl Steps {
     /// What is being done with a partition.
     pub(super) fn under_way(&self, partition: PartitionId) -> Option<Change> {
         self.known().under_way.get(&partition).copied()
+    }
+
+    /// The node that was to lead a partition and didn't come to, a short time ago: it is
+    /// not asked for again so soon, and others may be.
+    pub(super) fn doubted(&self, partition: PartitionId, now: Instant) -> Option<NodeId> {
+        self.known().doubted(partition, now)
     }
 
     /// Whether nothing is being done with any.
@@ -172,6 +189,8 @@ mod tests {
         known.is_over(PARTITION, hand_over(1), true, now);
         assert!(!known.may_try(PARTITION, &hand_over(1), now + AGAIN_MIN));
         assert!(known.may_try(PARTITION, &hand_over(2), now));
+        assert_eq!(known.doubted(PARTITION, now), Some(NodeId(1)));
+        assert_eq!(known.doubted(PARTITION, now + AGAIN_MAX), None);
         assert!(known.may_try(PartitionId(4), &hand_over(1), now));
         known.is_over(PARTITION, hand_over(1), false, now);
         assert!(known.may_try(PARTITION, &hand_over(1), now));

@@ -27,16 +27,19 @@ fn a_leader_whose_disk_fails_leads_no_more_and_others_go_on() {
         house.hand_over(partition, failing);
     }
     house.disk(failing).fail_sync_after(0, "log");
+    // The first finds out; the others hear of it without a write.
+    house.write(PartitionId(0), 10);
+    wait_until("it says that it leads nothing", || {
+        partitions().all(|partition| house.node(failing).leads(partition).borrow().is_none())
+    });
     for partition in partitions() {
         house.write(partition, 10);
         let (leader, _) = house.leader(partition);
         assert_ne!(leader, failing, "it can write nothing");
     }
-    wait_until("its replicas have stopped", || {
-        house.node(failing).stopped().len() > usize::from(crate::house::PARTITIONS)
-    });
-    wait_until("it says that it leads nothing", || {
-        partitions().all(|partition| house.node(failing).leads(partition).borrow().is_none())
+    // Also those that nothing was written to.
+    wait_until("its groups have ended", || {
+        house.node(failing).halted().len() > usize::from(crate::house::PARTITIONS)
     });
 }
 
@@ -98,6 +101,12 @@ fn a_leader_whose_followers_have_stopped_knows_that_it_has_no_quorum() {
     }
     let waits = house.propose(leader, partition, term, 11);
     wait_until("it finds out", || !house.node(leader).has_quorum(partition));
+    // That they are there is said again and again, and changes nothing.
+    for _ in 0..40 {
+        followers.iter().for_each(|node| house.node(leader).presence(*node, true));
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!house.node(leader).has_quorum(partition));
+    }
     assert_eq!(house.node(leader).leader(partition), None);
     // One of them is mended, and that is enough.
     let disk = house.kill(followers[0]);

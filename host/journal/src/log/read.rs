@@ -29,6 +29,8 @@ pub(crate) struct Scan {
     pub(crate) next_record: u64,
     /// Where the next group goes.
     pub(crate) end: u64,
+    /// Where the first group begins.
+    pub(crate) begin: u64,
     /// Where the last group begins, if there is any.
     pub(crate) last: Option<u64>,
     /// Whether that one is a mark: an empty one, which says that those before it are
@@ -92,7 +94,8 @@ impl SegmentReader {
         mut each: impl FnMut(Place, Record) -> Result<(), JournalError>,
     ) -> Result<Scan, JournalError> {
         let first = self.header.first_record;
-        let mut scan = Scan { next_record: first, end: self.begin, last: None, is_marked: false };
+        let (begin, end) = (self.begin, self.begin);
+        let mut scan = Scan { next_record: first, end, begin, last: None, is_marked: false };
         while let Some((group, records)) = self.group(scan.end, scan.next_record)? {
             let place = Place { segment: first, offset: scan.end, record: scan.next_record };
             (scan.last, scan.is_marked) = (Some(scan.end), records.is_empty());

@@ -89,7 +89,7 @@ impl Segment {
     /// taken for something that was once acknowledged. The last group may have
     /// been written and never synced, or its sync may have failed and left pages
     /// that the system takes for clean: it is written again as it is, be it only a
-    /// mark. A mark says that from here on all before it is known to be durable.
+    /// mark, and so is the header before it. A mark says that from here on all before it is known to be durable.
     pub(crate) fn go_on(
         disk: &dyn Disk,
         header: &SegmentHeader,
@@ -102,11 +102,15 @@ impl Segment {
         let opened = (|| {
             let file = disk.open(&path)?;
             let length = file.len()?;
+            let again = |from: u64, until: u64| {
+                let size = usize::try_from(until.min(length).saturating_sub(from)).unwrap_or(0);
+                let mut bytes = vec![0; size];
+                file.read(from, &mut bytes)?;
+                file.write(from, &bytes)
+            };
+            again(0, scan.begin)?;
             if let Some(from) = scan.last {
-                let size = usize::try_from(scan.end.min(length) - from).unwrap_or(0);
-                let mut group = vec![0; size];
-                file.read(from, &mut group)?;
-                file.write(from, &group)?;
+                again(from, scan.end)?;
             }
             clear(&*file, scan.end, length)?;
             file.allocate(bytes_max.max(length))?;

@@ -129,6 +129,7 @@ fn what_is_amiss_and_what_moves_is_shown() {
     let said = "partition 0 has lost the majority at 1970-01-01T00:00:00.000Z: node ab222222 gone";
     assert!(ran.error.contains(said), "{}", ran.error);
     assert!(ran.error.contains("stead cluster recover"), "{}", ran.error);
+    assert!(!ran.error.contains("in its stead"), "nothing can take its place: {}", ran.error);
 }
 
 /// Whoever looks sees that a node is missed, and what comes of it.
@@ -137,16 +138,17 @@ fn a_node_that_is_gone_is_named_with_what_becomes_of_its_replicas() {
     let gone = json!({"health": "gone", "gone-since": 5, "votes": 7});
     let few = answer(&gone, &json!({"replicas-set": 2}));
     let enough = answer(&gone, &json!({"replicas-set": 1}));
-    let fake = Fake::new([few, enough, calm()]);
+    let given_up = json!({"health": "gone", "given-up": true, "votes": 7});
+    let fake = Fake::new([few, enough, answer(&given_up, &json!({}))]);
     let ran = fake.run(&["cluster", "status"]);
-    let said = "node ab222222 is gone since 1970-01-01T00:00:00.005Z; it has replicas of 7";
+    let said = "node ab222222 is gone since 1970-01-01T00:00:00.005Z; its replicas: 7";
     assert!(ran.error.contains(said), "{}", ran.error);
     assert!(ran.error.contains("start another in its stead"), "{}", ran.error);
     let ran = fake.run(&["cluster", "status"]);
     assert!(ran.error.contains(said), "{}", ran.error);
     assert!(ran.error.contains("are made anew on other nodes"), "{}", ran.error);
     let ran = fake.run(&["cluster", "status"]);
-    assert!(!ran.error.contains("gone"), "{}", ran.error);
+    assert!(!ran.error.contains("gone"), "it must not come back: {}", ran.error);
 }
 
 #[test]

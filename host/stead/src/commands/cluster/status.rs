@@ -197,18 +197,19 @@ fn amiss(screen: &Screen, status: &ClusterStatus) {
 
 /// Says which nodes are missed, and what becomes of their replicas.
 fn gone(screen: &Screen, status: &ClusterStatus) {
-    let is_gone = |node: &&ClusterNode| node.health == ClusterNodeHealth::Gone;
+    let is_gone = |node: &&ClusterNode| node.health == ClusterNodeHealth::Gone && !node.given_up;
     for node in status.nodes.iter().filter(is_gone) {
         let since = node.gone_since.map(timestamp).unwrap_or_else(|| "some time".into());
         screen.warning(format!(
-            "node {} is gone since {since}; it has replicas of {} partitions",
+            "node {} is gone since {since}; its replicas: {}",
             short(&node.node),
-            node.votes + node.learns
+            grouped(node.votes + node.learns)
         ));
     }
     let stays = |node: &&ClusterNode| !is_gone(node) && !node.draining && !node.given_up;
     let staying = status.nodes.iter().filter(stays).count() as u64;
-    if status.nodes.iter().any(|node| is_gone(&node)) {
+    // Of what was lost with the majority more is said below.
+    if status.lost.is_empty() && status.nodes.iter().any(|node| is_gone(&node)) {
         screen.note(match staying < status.replicas_set {
             true => {
                 "  there is no other node for those replicas: start it again, or start another \
