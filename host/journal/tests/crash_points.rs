@@ -228,6 +228,23 @@ fn points() -> u64 {
     disk.points()
 }
 
+/// After `what` came to its process, a journal opens with all that was acknowledged,
+/// takes more, and has that too when power is lost later.
+fn go_on_and_lose_power(disk: &SimDisk, heard: &Heard, what: &str) {
+    let again = |disk: &SimDisk| open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let whole = |journal: &Alone, heard: &Heard| {
+        check_all(journal, heard).unwrap_or_else(|found| panic!("{what}: {found}"))
+    };
+    let (journal, ears) = again(disk);
+    let heads = whole(&journal, heard);
+    let mut heard = run(&journal, &ears, &heads);
+    heard.durable = ears.heard.lock().expect("unpoisoned").durable.clone();
+    assert!(heard.failed.is_empty(), "{what}: it does not go on: {heard:?}");
+    let disk = disk.restart(Survivors::None);
+    drop(journal);
+    whole(&again(&disk).0, &heard);
+}
+
 fn lose_power(at: u64, survivors: Survivors, ignore_syncs: bool) -> Result<bool, String> {
     let disk = SimDisk::new();
     disk.ignore_syncs(ignore_syncs);
@@ -290,13 +307,6 @@ fn a_kill_at_every_write_and_a_power_loss_later_lose_nothing_that_was_acknowledg
     let points = points();
     let mut tried = 0;
     for at in 0..points {
-        let again = |disk: &SimDisk| {
-            open(disk).unwrap_or_else(|error| panic!("killed at point {at}: {error}"))
-        };
-        let whole = |journal: &Alone, heard: &Heard| {
-            let checked = check_all(journal, heard);
-            checked.unwrap_or_else(|what| panic!("killed at point {at}: {what}"))
-        };
         let disk = SimDisk::new();
         disk.lose_power_after(at);
         let mut heard = Heard::default();
@@ -308,14 +318,7 @@ fn a_kill_at_every_write_and_a_power_loss_later_lose_nothing_that_was_acknowledg
         tried += u64::from(disk.power_is_off());
         // The system has all that was written until then, and loses power later.
         let disk = disk.kill();
-        let (journal, ears) = again(&disk);
-        let heads = whole(&journal, &heard);
-        let mut heard = run(&journal, &ears, &heads);
-        heard.durable = ears.heard.lock().expect("unpoisoned").durable.clone();
-        assert!(heard.failed.is_empty(), "point {at}: it does not go on: {heard:?}");
-        let disk = disk.restart(Survivors::None);
-        drop(journal);
-        whole(&again(&disk).0, &heard);
+        go_on_and_lose_power(&disk, &heard, &format!("killed at point {at}"));
     }
     println!("{tried} kills tried");
     assert!(tried > points / 2, "too few");
@@ -390,21 +393,7 @@ fn what_a_failed_sync_left_is_written_again_before_anything_follows() {
         failures += disk.faults_injected();
         // The process ends, and the machine does not.
         let disk = disk.kill();
-        let again = |disk: &SimDisk| {
-            open(disk).unwrap_or_else(|error| panic!("a sync failed at point {at}: {error}"))
-        };
-        let (journal, ears) = again(&disk);
-        let whole = |journal: &Alone, heard: &Heard| {
-            let checked = check_all(journal, heard);
-            checked.unwrap_or_else(|what| panic!("a sync failed at point {at}: {what}"))
-        };
-        let heads = whole(&journal, &heard);
-        let mut heard = run(&journal, &ears, &heads);
-        heard.durable = ears.heard.lock().expect("unpoisoned").durable.clone();
-        assert!(heard.failed.is_empty(), "point {at}: it does not go on: {heard:?}");
-        let disk = disk.restart(Survivors::None);
-        drop(journal);
-        whole(&again(&disk).0, &heard);
+        go_on_and_lose_power(&disk, &heard, &format!("a sync failed at point {at}"));
     }
     println!("{failures} syncs failed, {marks} of marks");
     assert!(failures > 3 && marks > 0, "too few");

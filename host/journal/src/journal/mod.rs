@@ -195,7 +195,7 @@ impl Journal {
     #[must_use]
     pub fn failure(&self, partition: PartitionId) -> Option<JournalError> {
         let store = self.0.stores.get(usize::from(partition.get()));
-        self.0.log.status().failure.or_else(|| store.and_then(|store| store.failure()))
+        self.0.log.failure().or_else(|| store.and_then(|store| store.failure()))
     }
 
     /// Has what is durable applied soon, rather than gathered for a while.

@@ -383,11 +383,16 @@ impl Log {
         }
     }
 
+    /// Why nothing more is taken for any partition, if so.
+    pub(crate) fn failure(&self) -> Option<JournalError> {
+        lock(&self.shared.failure).clone()
+    }
+
     pub(crate) fn status(&self) -> LogStatus {
         LogStatus {
             commits: self.shared.commits.load(Ordering::Relaxed),
             segments: lock(&self.shared.sealed).len() + 1,
-            failure: lock(&self.shared.failure).clone(),
+            failure: self.failure(),
             full: self.shortage(),
         }
     }

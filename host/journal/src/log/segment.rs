@@ -89,7 +89,8 @@ impl Segment {
     /// taken for something that was once acknowledged. The last group may have
     /// been written and never synced, or its sync may have failed and left pages
     /// that the system takes for clean: it is written again as it is, be it only a
-    /// mark, and so is the header before it. A mark says that from here on all before it is known to be durable.
+    /// mark, and so is the header. A mark says that from here on all before it is
+    /// known to be durable.
     pub(crate) fn go_on(
         disk: &dyn Disk,
         header: &SegmentHeader,
