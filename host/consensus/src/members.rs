@@ -2,12 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openraft::{ChangeMembers, ServerState, async_runtime::WatchReceiver, impls::EmptyNode};
+use openraft::{
+    ChangeMembers, MembershipState, ServerState, StorageHelper, async_runtime::WatchReceiver,
+    impls::EmptyNode,
+};
 use stead_journal::PartitionLog;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 
 use crate::{
-    MembersError, encoding,
+    MembersError,
+    log::GroupLog,
+    machine::Machine,
     member::Member,
     types::{Membership, log_index},
 };
@@ -50,17 +55,25 @@ pub struct GroupView {
 }
 
 impl GroupView {
-    /// A group that this node can take no part in, by what it has of it.
-    pub(crate) fn unstarted(log: &PartitionLog) -> Self {
-        let (state, stored) = (log.state(), log.members());
-        let members = stored.as_ref().and_then(|stored| encoding::read_members(&stored.members));
-        let members_at = stored.map_or(LogIndex(0), |stored| stored.position.index);
+    /// A group that this node can take no part in, by what it has of it. Its members are
+    /// the last that its log names, as for a group that is started: the store may lack
+    /// what the log has.
+    pub(crate) async fn unstarted(log: PartitionLog) -> Self {
+        let state = log.state();
+        let (mut entries, mut store) = (GroupLog(log.clone(), None), Machine(log));
+        let members = StorageHelper::new(&mut entries, &mut store).get_membership().await;
+        let members = members.unwrap_or_else(|error| {
+            let partition = store.0.partition();
+            tracing::error!(%partition, %error, "who holds a partition that has stopped can't be read");
+            MembershipState::default()
+        });
+        let effective = members.effective();
         Self {
             term: state.last.term,
             last: state.last,
             committed: state.committed,
-            members_at,
-            ..members.map(|members| Self::with(&members)).unwrap_or_default()
+            members_at: effective.log_id().as_ref().map_or(LogIndex(0), |id| log_index(id.index)),
+            ..Self::with(effective.membership())
         }
     }
 

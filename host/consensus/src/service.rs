@@ -14,7 +14,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
     raft::ClientWriteResult,
 };
-use stead_journal::{JournalError, JournalOptions, PartitionLog};
+use stead_journal::{JournalError, JournalOptions};
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -112,8 +112,8 @@ impl Keep {
 pub(crate) struct Service {
     pub(crate) node: NodeId,
     pub(crate) members: BTreeMap<PartitionId, Arc<Member>>,
-    /// The partitions that this node can't take part in.
-    pub(crate) unstarted: BTreeMap<PartitionId, PartitionLog>,
+    /// The partitions that this node can't take part in, and what it has of them.
+    pub(crate) unstarted: BTreeMap<PartitionId, GroupView>,
     pub(crate) carrier: Option<Arc<dyn Carrier>>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) presence: Arc<Presence>,
@@ -282,7 +282,7 @@ impl Service {
         match (self.member(partition), self.unstarted.get(&partition)) {
             (Some(member), _) if self.hub.takes_part(partition) => GroupView::of(member),
             (Some(member), _) => GroupView::of(member).stopped(),
-            (None, Some(log)) => GroupView::unstarted(log),
+            (None, Some(unstarted)) => unstarted.clone(),
             (None, None) => GroupView::default(),
         }
     }

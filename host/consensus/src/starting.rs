@@ -14,7 +14,7 @@ use stead_model::NodeId;
 use tokio::sync::{RwLock, mpsc, oneshot, watch};
 
 use crate::{
-    ConsensusError, PlantedBug, adopt,
+    ConsensusError, GroupView, PlantedBug, adopt,
     blocking::Blocking,
     carrier::Carrier,
     consensus::Inner,
@@ -209,7 +209,7 @@ impl Groups {
             let partition = log.partition();
             if journal.failure(partition).is_some() {
                 // What it has of it is told; it takes no part.
-                unstarted.insert(partition, log);
+                unstarted.insert(partition, GroupView::unstarted(log).await);
                 continue;
             }
             let failed = |cause: String| ConsensusError::Group { partition, cause };
