@@ -141,18 +141,23 @@ impl Service {
         loop {
             tokio::select! {
                 Some(task) = tasks.recv() => {
-                    let urgent = matches!(task, Task::Presence(..));
-                    if matches!(task, Task::Presence(_, true)) {
-                        // It may have missed what others were told.
-                        looked.iter_mut().for_each(|looked| looked.spread_again = None);
-                    }
-                    if matches!(task, Task::SayLeads) && !say_soon {
-                        say_soon = true;
-                        look.reset_after(SAY_SOON);
-                    }
-                    self.take(task).await;
-                    if urgent {
-                        look.reset_immediately();
+                    match task {
+                        Task::Presence(node, there) => {
+                            if self.is_news(node, there) {
+                                if there {
+                                    // It may have missed what others were told.
+                                    looked.iter_mut().for_each(|it| it.spread_again = None);
+                                }
+                                look.reset_immediately();
+                            }
+                        }
+                        Task::SayLeads => {
+                            if !say_soon {
+                                say_soon = true;
+                                look.reset_after(SAY_SOON);
+                            }
+                        }
+                        task => self.take(task).await,
                     }
                 }
                 _ = look.tick(), if self.carrier.is_some() => {
@@ -178,8 +183,22 @@ impl Service {
         Network::of(member, self.carrier.clone(), self.transfers.clone())
     }
 
+    /// Notes that a node is there, or isn't, and whether that is news: it is said again
+    /// and again. Who was there all the time refuses what it refused, and was told what
+    /// all are told.
+    fn is_news(&self, node: NodeId, there: bool) -> bool {
+        let is_news = self.presence.set(node, there);
+        if is_news {
+            self.members.values().for_each(|member| member.refusing.note(node, false));
+            tracing::info!(node = %node.short(), there, "a node's presence has changed");
+        }
+        is_news
+    }
+
     async fn take(&self, task: Task) {
         match task {
+            // Taken where the groups are looked after.
+            Task::Presence(..) | Task::SayLeads => {}
             Task::Propose(proposal) => match self.member(proposal.partition) {
                 Some(member) => {
                     if let Some(proposal) = member.handover.hold(proposal) {
@@ -194,13 +213,6 @@ impl Service {
                     lock(&member.keeping).checkpointed(through.index);
                     // The log is let go only behind a snapshot, which is the store.
                     let _ = member.raft.trigger().snapshot().await;
-                }
-            }
-            Task::Presence(node, there) => {
-                // Said again and again; who was there all the time refuses what it refused.
-                if self.presence.set(node, there) {
-                    self.members.values().for_each(|member| member.refusing.note(node, false));
-                    tracing::info!(node = %node.short(), there, "a node's presence has changed");
                 }
             }
             Task::Confirm(partition, done) => match self.member(partition).cloned() {
@@ -226,7 +238,6 @@ impl Service {
                 };
                 let _ = answer.send(begun);
             }
-            Task::SayLeads => {}
             Task::Transfer(partition, to) => {
                 if let Some(member) = self.member(partition).cloned() {
                     let (network, tasks) = (self.network(&member), self.tasks.clone());

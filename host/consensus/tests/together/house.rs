@@ -55,6 +55,8 @@ pub(crate) struct Net {
     pub(crate) bulk_passes: AtomicU64,
     bulk: AtomicU64,
     pub(crate) bulk_lost: AtomicU64,
+    /// How many messages were handed over.
+    pub(crate) carried: AtomicU64,
 }
 
 struct Link {
@@ -94,6 +96,7 @@ impl Carrier for Link {
         message: Vec<u8>,
         patience: Duration,
     ) -> BoxFuture<'static, Result<Vec<u8>, CarrierError>> {
+        self.net.carried.fetch_add(1, Ordering::Relaxed);
         let breaks = if lane == Lane::Bulk { self.net.breaks_bulk() } else { None };
         if breaks == Some(Breaks::Before) {
             let why = "the connection broke".into();

@@ -11,7 +11,7 @@ mod stores;
 
 use std::{
     collections::BTreeSet,
-    sync::mpsc,
+    sync::{atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,35 @@ fn another_leads_when_the_leader_is_gone_and_nothing_is_lost() {
         house.start(disk);
         house.settle();
     }
+}
+
+/// That a node is there is said several times a second. When it is no news, nobody is
+/// told anything again for it.
+#[test]
+fn who_is_said_to_be_there_again_is_not_told_everything_again() {
+    let mut house = House::of_three();
+    for partition in partitions() {
+        house.write(partition, 1);
+    }
+    house.settle();
+    let nodes = house.nodes();
+    let say = || {
+        for node in &nodes {
+            let others = nodes.iter().filter(|other| *other != node);
+            others.for_each(|other| house.node(*node).presence(*other, true));
+        }
+    };
+    say();
+    let (begun, before) = (Instant::now(), house.net.carried.load(Ordering::Relaxed));
+    for _ in 0..100 {
+        say();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let carried = house.net.carried.load(Ordering::Relaxed) - before;
+    // Each node says four times a second what it leads; what is committed is told at once,
+    // and again more and more seldom.
+    let seconds = begun.elapsed().as_secs() + 1;
+    assert!(carried < 100 + 50 * seconds, "{carried} messages in {seconds} s");
 }
 
 #[test]
