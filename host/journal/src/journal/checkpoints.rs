@@ -23,6 +23,8 @@ use crate::{
 
 /// How often it is looked whether a checkpoint is due.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often while all that was applied is durable.
+const LOOK_IDLY: Duration = Duration::from_millis(250);
 /// Stores that hold back more than so many full segments are made durable first:
 /// it is what bounds the reading after a crash.
 const SEGMENTS_AIM: usize = 4;
@@ -61,7 +63,8 @@ impl Checkpoints {
                 std::thread::Builder::new().name("stead-checkpoint".into()).spawn(move || {
                     let begun = Instant::now();
                     while !looking.plan.stopped() {
-                        std::thread::park_timeout(LOOK);
+                        let look = if looking.is_all_durable() { LOOK_IDLY } else { LOOK };
+                        std::thread::park_timeout(look);
                         looking.look(|| begun.elapsed());
                     }
                 })?;
@@ -130,6 +133,11 @@ impl Looking {
         let due = (1..).zip(stores.iter()).map(|(nth, _)| plan.age.mul_f64(share(nth))).collect();
         let durable = stores.iter().map(|store| (store.partition, store.durable().index)).collect();
         Self { plan, stores, log, events, space, due, durable }
+    }
+
+    /// Whether there is nothing to make durable.
+    fn is_all_durable(&self) -> bool {
+        self.stores.iter().all(|store| store.durable() == store.progress())
     }
 
     fn look(&mut self, now: impl Fn() -> Duration) {
