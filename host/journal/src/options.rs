@@ -52,7 +52,7 @@ impl Default for JournalOptions {
             cache_bytes: 256 << 20,
             verify: false,
             log_bytes_max: 8 << 30,
-            apply_delay_ms: 100,
+            apply_delay_ms: 250,
             recent_bytes: 32 << 20,
             log_keep_bytes: 1 << 30,
             log_keep_ms: 3_600_000,
