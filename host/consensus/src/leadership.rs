@@ -29,7 +29,7 @@ pub(crate) async fn watch(
     log: &PartitionLog,
     applied: watch::Receiver<LogIndex>,
     planted: Option<PlantedBug>,
-    flush: impl Fn(),
+    flush: impl Fn(LogIndex),
     say: impl Fn(Leadership),
 ) {
     let mut metrics = raft.server_metrics();
@@ -91,12 +91,12 @@ async fn ready(
     raft: &Raft<Group, Machine>,
     log: &PartitionLog,
     mut applied: watch::Receiver<LogIndex>,
-    flush: impl Fn(),
+    flush: impl Fn(LogIndex),
 ) -> bool {
     let Ok(read) = raft.ensure_linearizable(read_index()).await else { return false };
     let through = log_index(read.log_id().index);
     if log.applied().index < through {
-        flush();
+        flush(through);
         if applied.wait_for(|applied| *applied >= through).await.is_err() {
             return false;
         }

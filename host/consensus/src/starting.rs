@@ -230,7 +230,7 @@ impl Groups {
                 let (journal, hub) = (journal.clone(), Arc::clone(&hub));
                 let (raft, log, applied) = (raft.clone(), log.clone(), applied.subscribe());
                 tokio::spawn(async move {
-                    let flush = || journal.flush(partition);
+                    let flush = |through| journal.flush(partition, through);
                     let say = |leadership| hub.leadership(partition, leadership);
                     leadership::watch(&raft, &log, applied, planted, flush, say).await;
                     let running = raft.metrics().borrow_watched().running_state.clone();

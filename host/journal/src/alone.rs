@@ -110,7 +110,7 @@ impl Alone {
 
     /// Has what is durable applied soon, rather than gathered for a while.
     pub fn flush(&self, partition: PartitionId) {
-        self.journal.flush(partition);
+        self.journal.flush(partition, self.last_index(partition));
     }
 
     /// Reads a partition's store.

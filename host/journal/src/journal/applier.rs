@@ -7,11 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stead_model::{Entry, PartitionId};
+use stead_model::{Entry, LogIndex, PartitionId};
 
 use crate::{
     log::{Applies, Log, weight},
-    options::JournalEvents,
+    options::{JournalEvents, JournalOptions},
     stepping::{Hands, Step, Work},
     store::Store,
 };
@@ -27,23 +27,52 @@ const ENTRIES_AT_ONCE: usize = 4_096;
 struct Queue {
     entries: VecDeque<Arc<Entry>>,
     bytes: usize,
-    flush: bool,
+    /// Since when the first of them waits.
+    since: Option<Instant>,
+    /// What somebody waits for: partitions, and up to which entry.
+    wanted: BTreeMap<PartitionId, LogIndex>,
     closing: bool,
 }
 
 impl Queue {
-    /// Whether what waits is worth a transaction, however short it has waited.
+    /// Whether what waits is worth its transactions, however short it has waited.
     fn is_enough(&self) -> bool {
-        self.flush
-            || self.closing
-            || self.entries.len() >= ENTRIES_AT_ONCE
-            || self.bytes >= BACKLOG_BYTES_MAX / 4
+        self.closing || self.entries.len() >= ENTRIES_AT_ONCE || self.bytes >= BACKLOG_BYTES_MAX / 4
+    }
+
+    fn put(&mut self, entries: Vec<Arc<Entry>>) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += entries.iter().map(|entry| weight(entry)).sum::<usize>();
+        self.entries.extend(entries);
     }
 
     fn take(&mut self) -> Vec<Arc<Entry>> {
-        self.flush = false;
+        self.wanted.clear();
         self.bytes = 0;
+        self.since = None;
         std::mem::take(&mut self.entries).into()
+    }
+
+    /// Takes the entries of those partitions alone that somebody waits for.
+    fn take_wanted(&mut self) -> Vec<Arc<Entry>> {
+        if self.wanted.is_empty() {
+            return Vec::new();
+        }
+        let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|entry| self.wanted.contains_key(&entry.partition));
+        self.entries = left.into();
+        self.bytes -= taken.iter().map(|entry| weight(entry)).sum::<usize>();
+        if self.entries.is_empty() {
+            self.since = None;
+        }
+        // What isn't durable yet is waited for still, and comes later.
+        for entry in &taken {
+            if self.wanted.get(&entry.partition).is_some_and(|through| entry.index >= *through) {
+                self.wanted.remove(&entry.partition);
+            }
+        }
+        taken
     }
 
     fn is_full(&self) -> bool {
@@ -54,6 +83,7 @@ impl Queue {
 /// The queue of durable entries, and the thread behind it.
 pub(super) struct Applying {
     queue: Mutex<Queue>,
+    system: PartitionId,
     wake: Condvar,
     room: Condvar,
     /// The log holds on to this; the other way round neither would ever be let go.
@@ -72,12 +102,13 @@ impl Applying {
     pub(super) fn start(
         stores: Arc<[Arc<Store>]>,
         events: Arc<dyn JournalEvents>,
-        delay_ms: u64,
+        options: &JournalOptions,
         hands: Hands,
     ) -> std::io::Result<Arc<Self>> {
         let are_stepped = hands.are_stepped();
         let applying = Arc::new(Self {
             queue: Mutex::default(),
+            system: options.partitions.system(),
             wake: Condvar::new(),
             room: Condvar::new(),
             log: OnceLock::new(),
@@ -85,7 +116,8 @@ impl Applying {
             thread: Mutex::new(None),
             stepped: OnceLock::new(),
         });
-        let worker = Worker { stores, events, delay: Duration::from_millis(delay_ms) };
+        let delay = Duration::from_millis(options.apply_delay_ms);
+        let worker = Worker { stores, events, delay };
         if are_stepped {
             // It is set once, here.
             let _ = applying.stepped.set(worker);
@@ -109,8 +141,12 @@ impl Applying {
         self.log.get().and_then(Weak::upgrade)
     }
 
-    pub(super) fn flush(&self) {
-        lock(&self.queue).flush = true;
+    /// Has a partition's entries up to this one applied as soon as they are durable.
+    pub(super) fn flush(&self, partition: PartitionId, through: LogIndex) {
+        let mut queue = lock(&self.queue);
+        let wanted = queue.wanted.entry(partition).or_default();
+        *wanted = through.max(*wanted);
+        drop(queue);
         self.wake.notify_one();
         self.hands.wanted(Work::Apply);
     }
@@ -120,7 +156,8 @@ impl Applying {
         let Some(worker) = self.stepped.get() else { return Step::Idle };
         let entries = {
             let mut queue = lock(&self.queue);
-            queue.take()
+            let wanted = queue.take_wanted();
+            if wanted.is_empty() { queue.take() } else { wanted }
         };
         if entries.is_empty() {
             return Step::Idle;
@@ -144,30 +181,32 @@ impl Applying {
         }
     }
 
-    /// What waits, once it has waited long enough to be worth a transaction.
+    /// What waits, once it has waited long enough to be worth its transactions; or what
+    /// somebody waits for.
     fn next(&self, delay: Duration) -> Option<Vec<Arc<Entry>>> {
         let mut queue = lock(&self.queue);
-        let mut since: Option<Instant> = None;
-        loop {
-            if queue.entries.is_empty() {
-                queue.flush = false;
+        let entries = loop {
+            let Some(since) = queue.since else {
                 if queue.closing {
                     return None;
                 }
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
-            }
-            let waited = since.get_or_insert_with(Instant::now).elapsed();
+            };
+            let waited = since.elapsed();
             if waited >= delay || queue.is_enough() {
-                break;
+                break queue.take();
+            }
+            let wanted = queue.take_wanted();
+            if !wanted.is_empty() {
+                break wanted;
             }
             let (woken, _) = self
                 .wake
                 .wait_timeout(queue, delay - waited)
                 .unwrap_or_else(PoisonError::into_inner);
             queue = woken;
-        }
-        let entries = queue.take();
+        };
         drop(queue);
         self.room.notify_all();
         Some(entries)
@@ -176,16 +215,20 @@ impl Applying {
 
 impl Applies for Applying {
     fn take(&self, entries: Vec<Arc<Entry>>) {
-        let bytes: usize = entries.iter().map(|entry| weight(entry)).sum();
         let mut queue = lock(&self.queue);
-        let first = queue.entries.is_empty();
-        queue.entries.extend(entries);
-        queue.bytes += bytes;
+        // What the cluster is told takes effect at once, and there is little of it.
+        let of_system = entries.iter().rfind(|entry| entry.partition == self.system);
+        if let Some(last) = of_system {
+            queue.wanted.insert(self.system, last.index);
+        }
         // The thread sleeps until the first has waited long enough; each waking
         // would cost the log time.
-        let wanted = first || queue.is_enough();
+        let is_first = queue.entries.is_empty();
+        let is_wanted = entries.iter().any(|entry| queue.wanted.contains_key(&entry.partition));
+        queue.put(entries);
+        let wakes = is_first || is_wanted || queue.is_enough();
         drop(queue);
-        if wanted {
+        if wakes {
             self.wake.notify_one();
             self.hands.wanted(Work::Apply);
         }
@@ -198,7 +241,6 @@ impl Applies for Applying {
     fn wait_for_room(&self) {
         let mut queue = lock(&self.queue);
         while queue.is_full() && !queue.closing {
-            queue.flush = true;
             self.wake.notify_one();
             queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -249,5 +291,44 @@ impl Worker {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stead_model::{Term, TimestampMs};
+
+    use super::*;
+
+    fn entry(partition: u16, index: u64) -> Arc<Entry> {
+        Arc::new(Entry {
+            partition: PartitionId(partition),
+            term: Term(1),
+            index: LogIndex(index),
+            at: TimestampMs(0),
+            items: vec![],
+        })
+    }
+
+    fn names(entries: &[Arc<Entry>]) -> Vec<(u16, u64)> {
+        entries.iter().map(|entry| (entry.partition.get(), entry.index.get())).collect()
+    }
+
+    #[test]
+    fn what_is_waited_for_is_taken_alone_and_until_it_is_all_there() {
+        let mut queue = Queue::default();
+        queue.put(vec![entry(1, 1), entry(2, 7), entry(1, 2), entry(3, 4)]);
+        assert!(queue.take_wanted().is_empty(), "nobody waits");
+        queue.wanted.insert(PartitionId(1), LogIndex(3));
+        queue.wanted.insert(PartitionId(9), LogIndex(1));
+        assert_eq!(names(&queue.take_wanted()), [(1, 1), (1, 2)]);
+        assert!(queue.take_wanted().is_empty(), "the third isn't there");
+        queue.put(vec![entry(2, 8), entry(1, 3), entry(1, 4)]);
+        assert_eq!(names(&queue.take_wanted()), [(1, 3), (1, 4)]);
+        queue.put(vec![entry(1, 5)]);
+        assert!(queue.take_wanted().is_empty(), "it was all there");
+        assert!(queue.since.is_some());
+        assert_eq!(names(&queue.take()), [(2, 7), (3, 4), (2, 8), (1, 5)]);
+        assert_eq!((queue.bytes, queue.since), (0, None));
     }
 }

@@ -126,13 +126,9 @@ impl Journal {
         let space = Arc::new(Space::default());
         let Recovery { identity, lock, stores, recovered, refused, report } =
             recover(&disk, &options, &space, &hands)?;
-        let applying = Applying::start(
-            Arc::clone(&stores),
-            Arc::clone(&events),
-            options.apply_delay_ms,
-            hands.clone(),
-        )
-        .map_err(|error| thread_failed(&error))?;
+        let applying =
+            Applying::start(Arc::clone(&stores), Arc::clone(&events), &options, hands.clone())
+                .map_err(|error| thread_failed(&error))?;
         let applies: Arc<dyn Applies> = Arc::clone(&applying) as _;
         let log = Log::start(
             Arc::clone(&disk),
@@ -198,9 +194,10 @@ impl Journal {
         self.0.log.failure().or_else(|| store.and_then(|store| store.failure()))
     }
 
-    /// Has what is durable applied soon, rather than gathered for a while.
-    pub fn flush(&self, _partition: PartitionId) {
-        self.0.applying.flush();
+    /// Has a partition's entries up to this one applied as soon as they are committed and
+    /// durable, rather than gathered for a while.
+    pub fn flush(&self, partition: PartitionId, through: LogIndex) {
+        self.0.applying.flush(partition, through);
     }
 
     /// Reads a partition's store.
