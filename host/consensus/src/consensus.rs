@@ -297,6 +297,13 @@ impl Consensus {
         }
     }
 
+    /// Changes whenever it is news who leads some partition. For those who wait for a
+    /// [leader](Self::leader).
+    #[must_use]
+    pub fn leaders(&self) -> watch::Receiver<()> {
+        self.0.presence.leaders()
+    }
+
     /// Whether enough of a partition's voters are there to commit anything, if this
     /// node leads it. A node that is cut off with what it leads goes on leading it
     /// until it hears of another leader, and had better take nothing meanwhile: what
@@ -374,7 +381,7 @@ impl Consensus {
 
     /// Has what is committed applied soon, rather than gathered for a while.
     pub fn flush(&self, partition: PartitionId) {
-        self.0.journal.flush(partition);
+        self.0.journal.flush(partition, self.committed(partition));
     }
 
     /// Reads a partition's store.

@@ -5,7 +5,8 @@
 //! doesn't lead it. The voters are asked first whether they see it so and would
 //! vote; who can't win doesn't stand, and so doesn't depose anybody by a higher
 //! term. Replicas stand one after the other, in an order that differs from group
-//! to group, so that the survivors share what the dead node led.
+//! to group, so that the survivors share what the dead node led. One that is asked and
+//! has more in its log stands at once: whoever asked can't win.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -34,6 +35,10 @@ const TURN: Duration = Duration::from_millis(80);
 /// have heard a moment later that the leader is gone.
 const AGAIN: Duration = Duration::from_millis(60);
 const DOUBLINGS_MAX: u32 = 4;
+/// Within which time a node hears of another's end that a third has heard of, and how
+/// often it looks.
+const HEARS_WITHIN: Duration = Duration::from_millis(40);
+const HEARS_AGAIN: Duration = Duration::from_millis(5);
 /// How long voters are waited for.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -125,6 +130,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// It stands at once, if it may: it has more in its log than one that stood.
+    pub(crate) fn hasten(&mut self, now: Instant) {
+        self.due = Some(now);
+    }
+
     /// Whether it stands at some time, if nothing changes.
     pub(crate) fn waits(&self) -> bool {
         self.due.is_some()
@@ -195,6 +205,7 @@ pub(crate) async fn stand(
     bidden: bool,
 ) -> bool {
     let last = member.log.state().last;
+    tracing::debug!(partition = %member.log.partition(), %bidden, "votes are asked for");
     let mut granted = std::collections::BTreeSet::from([node]);
     let mut answers: FuturesUnordered<_> = view
         .members
@@ -215,6 +226,7 @@ pub(crate) async fn stand(
             None => return false,
         }
     }
+    tracing::debug!(partition = %member.log.partition(), votes = granted.len(), "a replica stands");
     // Somebody may have been elected meanwhile, or be standing.
     let now = View::of(member);
     if (now.term, now.voted_for, now.elected) != (view.term, view.voted_for, view.elected) {
@@ -224,17 +236,40 @@ pub(crate) async fn stand(
     member.raft.trigger().elect(false).await.is_ok()
 }
 
-/// Whether this replica would vote for one whose log ends there.
-pub(crate) fn would_vote(
+/// What a replica says to another that would stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opinion {
+    /// It would vote for it.
+    Would,
+    /// It wouldn't: nobody leads, and it has more in its own log.
+    HasMore,
+    /// It wouldn't: as far as this node knows, somebody leads.
+    IsLed,
+}
+
+/// Whether this replica would vote for one whose log ends there. Who asks may have heard
+/// a moment sooner that the leader is gone: then that is waited for.
+pub(crate) async fn would_vote(
     member: &Member,
-    (last, bidden): (LogPosition, bool),
+    last: LogPosition,
+    bidden: bool,
     node: NodeId,
     presence: &Presence,
-    now: Instant,
-) -> bool {
-    let view = View::of(member);
-    last >= member.log.state().last
-        && (bidden || view.is_leaderless(member.log.partition(), node, presence, now))
+) -> Opinion {
+    let until = Instant::now() + HEARS_WITHIN;
+    loop {
+        let now = Instant::now();
+        let is_leaderless =
+            View::of(member).is_leaderless(member.log.partition(), node, presence, now);
+        let has_all = last >= member.log.state().last;
+        match (is_leaderless, has_all) {
+            (true, true) => return Opinion::Would,
+            (true, false) => return Opinion::HasMore,
+            (false, true) if bidden => return Opinion::Would,
+            (false, _) if bidden || now >= until => return Opinion::IsLed,
+            (false, _) => tokio::time::sleep(HEARS_AGAIN).await,
+        }
+    }
 }
 
 /// Whether nodes are a majority of every set of voters.
@@ -282,6 +317,7 @@ mod tests {
         let partition = PartitionId(1);
         presence.heard(NodeId(1), [(partition, Term(3))].into_iter(), now);
         let mut standing = Standing::default();
+        standing.hasten(now);
         assert!(!standing.is_due(&view(&[1, 2, 3], 1), partition, NodeId(2), &presence, now));
         let later = now + Duration::from_secs(3_600);
         assert!(!standing.is_due(&view(&[1, 2, 3], 1), partition, NodeId(2), &presence, later));
@@ -307,6 +343,11 @@ mod tests {
             let view = view(&[1, 2, 3], 1);
             assert!(!standing.is_due(&view, partition, NodeId(second), &presence, now));
             assert!(standing.is_due(&view, partition, NodeId(second), &presence, now + TURN));
+            let mut hastened = Standing::default();
+            assert!(!hastened.is_due(&view, partition, NodeId(second), &presence, now));
+            hastened.hasten(now);
+            assert!(hastened.is_due(&view, partition, NodeId(second), &presence, now));
+            assert!(!hastened.is_due(&view, partition, NodeId(second), &presence, now));
         }
         assert!(firsts.iter().all(|count| *count > 20), "they share: {firsts:?}");
     }

@@ -52,6 +52,7 @@ impl Hub {
         };
         match leadership {
             Leadership::Here(term) => {
+                tracing::debug!(%partition, %term, "this node leads");
                 say(Some(term));
                 self.events.leads(partition, term);
                 let _ = self.tasks.send(Task::SayLeads);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use stead_model::{NodeId, PartitionId, Term};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 /// A node that is there and is said to lead a group, but hasn't said so itself
 /// for so long, doesn't.
@@ -16,7 +16,11 @@ const SILENCE: Duration = Duration::from_millis(1_500);
 
 /// What is known of the other nodes.
 #[derive(Default)]
-pub(crate) struct Presence(Mutex<Known>);
+pub(crate) struct Presence {
+    known: Mutex<Known>,
+    /// Told of it when others lead than before.
+    leaders: watch::Sender<()>,
+}
 
 #[derive(Default)]
 struct Known {
@@ -34,7 +38,7 @@ struct Known {
 
 impl Presence {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A node is gone, or there again. Whether that is news.
@@ -45,6 +49,15 @@ impl Presence {
         } else {
             known.there.remove(&node) | known.gone.insert(node)
         }
+    }
+
+    /// Changes whenever this node hears that others lead than before.
+    pub(crate) fn leaders(&self) -> watch::Receiver<()> {
+        self.leaders.subscribe()
+    }
+
+    pub(crate) fn leaders_changed(&self) {
+        self.leaders.send_replace(());
     }
 
     /// This node is not to lead anything more.
@@ -91,7 +104,15 @@ impl Presence {
         leads: impl Iterator<Item = (PartitionId, Term)>,
         now: Instant,
     ) {
-        self.known().said.insert(node, (now, leads.collect()));
+        let leads: BTreeMap<PartitionId, Term> = leads.collect();
+        let mut known = self.known();
+        let (at, before) = known.said.entry(node).or_insert_with(|| (now, BTreeMap::new()));
+        *at = now;
+        if *before != leads {
+            *before = leads;
+            drop(known);
+            self.leaders_changed();
+        }
     }
 
     /// Whether a node that is said to lead a group may be taken not to: it is
@@ -147,6 +168,20 @@ mod tests {
         assert_eq!(presence.leader_of(GROUP), Some(NODE));
         assert_eq!(presence.there().len(), 1);
         assert!(!presence.leads_no_more(NODE, GROUP, Term(2), now));
+    }
+
+    #[test]
+    fn who_waits_for_a_leader_is_told_of_news_alone() {
+        let presence = Presence::default();
+        let mut leaders = presence.leaders();
+        let now = Instant::now();
+        presence.heard(NODE, [(GROUP, Term(2))].into_iter(), now);
+        assert!(leaders.has_changed().expect("it is there"));
+        leaders.mark_unchanged();
+        presence.heard(NODE, [(GROUP, Term(2))].into_iter(), now);
+        assert!(!leaders.has_changed().expect("it is there"), "it was said before");
+        presence.heard(NODE, [].into_iter(), now);
+        assert!(leaders.has_changed().expect("it is there"));
     }
 
     #[test]

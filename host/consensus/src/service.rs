@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     GroupView, MembersChange, MembersError, PlantedBug, Proposal, ProposalError,
     carrier::{Carrier, Lane},
-    electing::{self, View},
+    electing::{self, Opinion, View},
     handover,
     hub::Hub,
     keeping::{Keeping, Others},
@@ -77,6 +77,8 @@ pub(crate) enum Task {
     Transfer(PartitionId, NodeId),
     /// What was held back meanwhile is proposed.
     HandoverEnds(PartitionId),
+    /// The group's replica stands at once if nobody leads it.
+    Stand(PartitionId),
     /// The others are to hear soon what this node leads.
     SayLeads,
     /// A change of a group's members.
@@ -151,7 +153,15 @@ impl Service {
                                 look.reset_immediately();
                             }
                         }
+                        Task::Stand(partition) => {
+                            let mut all = self.members.keys().zip(&mut looked);
+                            if let Some((_, looked)) = all.find(|(at, _)| **at == partition) {
+                                looked.standing.hasten(Instant::now());
+                                look.reset_immediately();
+                            }
+                        }
                         Task::SayLeads => {
+                            self.presence.leaders_changed();
                             if !say_soon {
                                 say_soon = true;
                                 look.reset_after(SAY_SOON);
@@ -198,7 +208,7 @@ impl Service {
     async fn take(&self, task: Task) {
         match task {
             // Taken where the groups are looked after.
-            Task::Presence(..) | Task::SayLeads => {}
+            Task::Presence(..) | Task::Stand(_) | Task::SayLeads => {}
             Task::Propose(proposal) => match self.member(proposal.partition) {
                 Some(member) => {
                     if let Some(proposal) = member.handover.hold(proposal) {
@@ -533,9 +543,11 @@ async fn answer_of(
             voted.map(|voted| wire::voted(&voted)).map_err(|error| error.to_string())
         }
         Request::WouldVote { last, bidden } => {
-            let asked = (last.into(), bidden);
-            let would = electing::would_vote(member, asked, node, presence, Instant::now());
-            Ok(Reply::WouldVote(would))
+            let opinion = electing::would_vote(member, last.into(), bidden, node, presence).await;
+            if opinion == Opinion::HasMore {
+                let _ = hub.tasks.send(Task::Stand(partition));
+            }
+            Ok(Reply::WouldVote(opinion == Opinion::Would))
         }
         Request::StoreChunk { id, nth, rows } => {
             member.incoming.chunk(&member.log, from, (id, nth), rows.0).await

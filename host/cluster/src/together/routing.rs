@@ -79,6 +79,7 @@ impl Cluster {
         let mut unknown = None;
         let mut wait = WAIT_MIN;
         let mut leaderless_until = Instant::now() + LEADER_PATIENCE;
+        let mut leaders = None;
         loop {
             let refused = match self.consensus().leader(partition) {
                 Some(node) => match attempt(node, unknown.is_none()).await {
@@ -96,8 +97,11 @@ impl Cluster {
             if Instant::now() + wait >= deadline.min(leaderless_until) {
                 return Err(self.plainly(partition, unknown.unwrap_or(refused)).await);
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(WAIT_MAX);
+            let leaders = leaders.get_or_insert_with(|| self.consensus().leaders());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(WAIT_MAX),
+                Ok(()) = leaders.changed() => {}
+            }
         }
     }
 
