@@ -154,11 +154,15 @@ impl Applying {
     /// Applies all that waits now, if no thread does.
     pub(super) fn step(&self) -> Step {
         let Some(worker) = self.stepped.get() else { return Step::Idle };
-        let entries = {
+        let (entries, is_more) = {
             let mut queue = lock(&self.queue);
             let wanted = queue.take_wanted();
-            if wanted.is_empty() { queue.take() } else { wanted }
+            let entries = if wanted.is_empty() { queue.take() } else { wanted };
+            (entries, !queue.entries.is_empty())
         };
+        if is_more {
+            self.hands.wanted(Work::Apply);
+        }
         if entries.is_empty() {
             return Step::Idle;
         }
