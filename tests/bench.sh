@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures what BENCHMARKS.md tells of: everything, or what is named.
 #
-#     bash tests/bench.sh                      all, about six minutes after the build
+#     bash tests/bench.sh                      all, about seven minutes after the build
 #     bash tests/bench.sh --quick              the same in short, about two
 #     bash tests/bench.sh guest log hot-entity  some
 #

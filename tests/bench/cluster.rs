@@ -15,6 +15,9 @@ use crate::{
 };
 
 const NODES: usize = 3;
+/// How long it takes until what starting left to do is done: each store is made durable
+/// within half a minute.
+const SETTLES: Duration = Duration::from_secs(40);
 /// How long a cluster that has nothing to do is watched.
 const IDLE: Duration = Duration::from_secs(20);
 const MIB: f64 = (1_u64 << 20) as f64;
@@ -93,7 +96,7 @@ async fn load(cluster: &Cluster, alone: &Node, clients: usize, extent: Extent) -
 }
 
 async fn idle(cluster: &Cluster, alone: &Node) -> Vec<Figure> {
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(SETTLES).await;
     let nodes: Vec<u32> = cluster.running().map(Node::id).chain([alone.id()]).collect();
     let (begun, before) = (Instant::now(), nodes.iter().map(|node| processor_ms(*node)));
     let before: Vec<f64> = before.collect();
