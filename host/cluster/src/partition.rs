@@ -217,7 +217,9 @@ impl Partition {
 
     /// Resolves when the store comes further than it is now.
     pub async fn goes_on(&self) {
-        let _ = self.consensus.applied(self.id).changed().await;
+        let mut applied = self.consensus.applied(self.id);
+        self.consensus.apply_next(self.id);
+        let _ = applied.changed().await;
     }
 
     /// What the engine has counted.

@@ -379,6 +379,12 @@ impl Consensus {
         applied.expect("a partition of this journal").subscribe()
     }
 
+    /// Has the entry that comes next applied at once, when it is committed.
+    pub fn apply_next(&self, partition: PartitionId) {
+        let applied = self.0.journal.log(partition).applied();
+        self.0.journal.flush(partition, applied.index.next());
+    }
+
     /// Has what is committed applied soon, rather than gathered for a while.
     pub fn flush(&self, partition: PartitionId) {
         self.0.journal.flush(partition, self.committed(partition));

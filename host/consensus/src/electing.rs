@@ -259,14 +259,16 @@ pub(crate) async fn would_vote(
     let until = Instant::now() + HEARS_WITHIN;
     loop {
         let now = Instant::now();
-        let is_leaderless =
-            View::of(member).is_leaderless(member.log.partition(), node, presence, now);
+        let view = View::of(member);
+        let is_leaderless = view.is_leaderless(member.log.partition(), node, presence, now);
         let has_all = last >= member.log.state().last;
         match (is_leaderless, has_all) {
             (true, true) => return Opinion::Would,
             (true, false) => return Opinion::HasMore,
             (false, true) if bidden => return Opinion::Would,
-            (false, _) if bidden || now >= until => return Opinion::IsLed,
+            (false, _) if bidden || view.state == ServerState::Leader || now >= until => {
+                return Opinion::IsLed;
+            }
             (false, _) => tokio::time::sleep(HEARS_AGAIN).await,
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::{
-    ChangeMembers, MembershipState, ServerState, StorageHelper, async_runtime::WatchReceiver,
-    impls::EmptyNode,
+    ChangeMembers, ServerState, StorageHelper, async_runtime::WatchReceiver, impls::EmptyNode,
+    storage::RaftStateMachine,
 };
 use stead_journal::PartitionLog;
 use stead_model::{LogIndex, LogPosition, NodeId, PartitionId, Term};
@@ -14,7 +14,7 @@ use crate::{
     log::GroupLog,
     machine::Machine,
     member::Member,
-    types::{Membership, log_index},
+    types::{Membership, StoredMembership, log_index},
 };
 
 /// A change of a group's members. Each is taken only by the group's leader.
@@ -61,19 +61,24 @@ impl GroupView {
     pub(crate) async fn unstarted(log: PartitionLog) -> Self {
         let state = log.state();
         let (mut entries, mut store) = (GroupLog(log.clone(), None), Machine(log));
-        let members = StorageHelper::new(&mut entries, &mut store).get_membership().await;
-        let members = members.unwrap_or_else(|error| {
-            let partition = store.0.partition();
-            tracing::error!(%partition, %error, "who holds a partition that has stopped can't be read");
-            MembershipState::default()
-        });
-        let effective = members.effective();
+        let read = StorageHelper::new(&mut entries, &mut store).get_membership().await;
+        let members = match read {
+            Ok(members) => {
+                let members = members.effective();
+                StoredMembership::new(*members.log_id(), members.membership().clone())
+            }
+            Err(error) => {
+                let partition = store.0.partition();
+                tracing::error!(%partition, %error, "the log of a stopped partition can't be read");
+                store.applied_state().await.map(|(_, members)| members).unwrap_or_default()
+            }
+        };
         Self {
             term: state.last.term,
             last: state.last,
             committed: state.committed,
-            members_at: effective.log_id().as_ref().map_or(LogIndex(0), |id| log_index(id.index)),
-            ..Self::with(effective.membership())
+            members_at: members.log_id().as_ref().map_or(LogIndex(0), |id| log_index(id.index)),
+            ..Self::with(members.membership())
         }
     }
 

@@ -43,7 +43,7 @@ use crate::{
 /// How often the groups are looked after, and how often while none has anything to wait
 /// for.
 const LOOK: Duration = Duration::from_millis(40);
-const LOOK_IDLY: Duration = Duration::from_millis(200);
+const LOOK_IDLY: Duration = LEADS;
 /// How often a node says which groups it leads.
 const LEADS: Duration = Duration::from_millis(250);
 /// How often it is looked at what of the log others have come to have.
@@ -154,8 +154,12 @@ impl Service {
                             }
                         }
                         Task::Stand(partition) => {
-                            let mut all = self.members.keys().zip(&mut looked);
-                            if let Some((_, looked)) = all.find(|(at, _)| **at == partition) {
+                            let mut all = self.members.iter().zip(&mut looked);
+                            let found = all.find(|((at, _), _)| **at == partition);
+                            // One that stands already would only begin again.
+                            if let Some(((_, member), looked)) = found
+                                && View::of(member).state != ServerState::Candidate
+                            {
                                 looked.standing.hasten(Instant::now());
                                 look.reset_immediately();
                             }
@@ -171,12 +175,13 @@ impl Service {
                     }
                 }
                 _ = look.tick(), if self.carrier.is_some() => {
-                    if !self.look_after(&mut looked).await {
-                        look.reset_after(LOOK_IDLY);
-                    }
-                    if said.elapsed() >= LEADS || std::mem::take(&mut say_soon) {
+                    let soon = self.look_after(&mut looked).await;
+                    if std::mem::take(&mut say_soon) || said.elapsed() >= LEADS {
                         said = Instant::now();
                         self.say_what_it_leads();
+                    }
+                    if !soon {
+                        look.reset_after(LOOK_IDLY.min(LEADS.saturating_sub(said.elapsed())));
                     }
                 }
                 _ = let_go.tick() => self.let_all_go().await,

@@ -1,7 +1,10 @@
 //! What the log says is committed is about entries that are in it, whenever the
 //! power goes: never about one that was given up, or is still to come.
 
-use std::sync::{Arc, mpsc};
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
 
 use stead_journal::{
     Done, Journal, JournalError, JournalEvents, JournalOptions, PartitionLog,
@@ -33,7 +36,7 @@ fn open(disk: &SimDisk, segment_bytes: u64) -> Result<Journal, JournalError> {
 
 fn append(log: &PartitionLog, term: u64, index: u64, done: Done) -> Result<(), JournalError> {
     let entry = Entry {
-        partition: PARTITION,
+        partition: log.partition(),
         term: Term(term),
         index: LogIndex(index),
         at: TimestampMs(index),
@@ -158,4 +161,51 @@ fn a_partition_without_entries_is_no_damage_to_a_log_of_several_segments() {
         assert_eq!(journal.log(PARTITION).state().last.index, LogIndex(200));
         assert_eq!(journal.log(PartitionId(0)).state().last, LogPosition::default());
     }
+}
+
+/// Entries are gathered for a while before they are applied. Who waits for those of one
+/// partition has them applied at once, also those that come later, and no others; what
+/// the cluster keeps of itself is never gathered.
+#[test]
+fn what_is_waited_for_is_applied_at_once_and_alone() {
+    let options = JournalOptions {
+        partitions: PartitionCount::new(2).expect("a count"),
+        apply_delay_ms: 600_000,
+        cache_bytes: 4 << 20,
+        ..JournalOptions::default()
+    };
+    let system = options.partitions.system();
+    let opened = Journal::open(Arc::new(SimDisk::new()), options, Arc::new(Deaf));
+    let journal = opened.expect("it opens").0;
+    let commit = |partition: PartitionId, index: u64| {
+        let log = journal.log(partition);
+        append(&log, 1, index, Done::nothing()).expect("it is taken");
+        log.commit(LogIndex(index));
+    };
+    let applied = |partition| journal.log(partition).applied().index;
+    let wait_for = |partition: PartitionId, index: u64| {
+        let until = Instant::now() + Duration::from_secs(30);
+        while applied(partition) < LogIndex(index) {
+            assert!(Instant::now() < until, "partition {partition} is not applied");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let (wanted, other) = (PartitionId(0), PartitionId(1));
+    commit(wanted, 1);
+    commit(other, 1);
+    journal.flush(wanted, LogIndex(3));
+    wait_for(wanted, 1);
+    commit(other, 2);
+    commit(wanted, 2);
+    wait_for(wanted, 2);
+    commit(wanted, 3);
+    wait_for(wanted, 3);
+    commit(system, 1);
+    wait_for(system, 1);
+    commit(wanted, 4);
+    assert_eq!((applied(wanted), applied(other)), (LogIndex(3), LogIndex(0)));
+    journal.flush(other, LogIndex(2));
+    wait_for(other, 2);
+    assert_eq!(applied(wanted), LogIndex(3), "nobody waits for more");
+    journal.close().expect("it closes");
 }

@@ -8,9 +8,6 @@
 //! was the one that didn't listen. Its ticks tell: they come late. The time by
 //! which a tick is late isn't counted against the peer, and the first late tick
 //! forgives a whole period, so that what the peer said meanwhile can be read.
-//!
-//! All connections of a node tick in one rhythm: what is to be done ten times a second
-//! for each of many wakes the node ten times, and not so often for each.
 
 use std::time::Duration;
 
@@ -40,8 +37,6 @@ pub(crate) enum Tick {
 
 #[derive(Debug)]
 pub(crate) struct Liveness {
-    /// When the rhythm began that ticks keep to.
-    rhythm: Instant,
     period: Duration,
     silence: Duration,
     stall: Duration,
@@ -54,20 +49,12 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// Ticks every so often, from `now` on, in the rhythm that began at `rhythm`.
-    pub(crate) fn new(
-        period: Duration,
-        silence: Duration,
-        stall: Duration,
-        rhythm: Instant,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(period: Duration, silence: Duration, stall: Duration, now: Instant) -> Self {
         Self {
-            rhythm,
             period,
             silence,
             stall,
-            due: beat(rhythm, period, now),
+            due: now + period,
             late_before: false,
             heard: 0,
             heard_at: now,
@@ -89,7 +76,7 @@ impl Liveness {
             forgiven += self.period;
         }
         self.late_before = is_late;
-        self.due = beat(self.rhythm, self.period, now);
+        self.due = now + self.period;
         if traffic.heard == self.heard {
             self.heard_at = (self.heard_at + forgiven).min(now);
         } else {
@@ -111,15 +98,6 @@ impl Liveness {
     }
 }
 
-/// The next beat of a rhythm that is at least half a period away.
-fn beat(rhythm: Instant, period: Duration, now: Instant) -> Instant {
-    let period_ns = period.as_nanos().max(1);
-    let since_ns = now.saturating_duration_since(rhythm).as_nanos();
-    let into_ns = (since_ns + period_ns / 2) % period_ns;
-    let left = Duration::from_nanos(u64::try_from(period_ns - into_ns).unwrap_or(u64::MAX));
-    now + period / 2 + left
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,24 +105,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn liveness(now: Instant) -> Liveness {
-        Liveness::new(100 * MS, 400 * MS, 1_000 * MS, now, now)
-    }
-
-    #[test]
-    fn connections_that_begin_at_different_times_tick_together() {
-        let rhythm = Instant::now();
-        for began in [1_u32, 49, 51, 99, 100, 1_234_567] {
-            let now = rhythm + began * MS;
-            let mut liveness = Liveness::new(100 * MS, 400 * MS, 1_000 * MS, rhythm, now);
-            for late in [0, 1, 49, 51, 130] {
-                let into = (liveness.due() - rhythm).as_nanos() % (100 * MS).as_nanos();
-                assert_eq!(into, 0, "begun at {began} ms");
-                let now = liveness.due() + late * MS;
-                liveness.tick(now, quiet());
-                let until = liveness.due() - now;
-                assert!(until >= 50 * MS && until <= 150 * MS, "{until:?}, {late} ms late");
-            }
-        }
+        Liveness::new(100 * MS, 400 * MS, 1_000 * MS, now)
     }
 
     fn quiet() -> Traffic {
@@ -194,7 +155,7 @@ mod tests {
         let found = (1..10).find(|tick| {
             matches!(liveness.tick(start + *tick * 350 * MS, quiet()), Tick::Silent(_))
         });
-        assert_eq!(found, Some(4));
+        assert_eq!(found, Some(5));
     }
 
     #[test]

@@ -108,7 +108,6 @@ impl Peers {
             ending: CancellationToken::new(),
             is_stopping: AtomicBool::new(false),
             dials: AtomicU64::new(1),
-            rhythm: tokio::time::Instant::now(),
             strangers: Throttle::default(),
         });
         shared.tasks.spawn_on(accept(Arc::clone(&shared), listener), runtime);

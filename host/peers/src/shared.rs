@@ -9,7 +9,6 @@ use std::{
 };
 
 use stead_model::NodeId;
-use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -29,8 +28,6 @@ pub(crate) struct Shared {
     pub(crate) ending: CancellationToken,
     pub(crate) is_stopping: AtomicBool,
     pub(crate) dials: AtomicU64,
-    /// When the rhythm began in which connections are asked whether they live.
-    pub(crate) rhythm: Instant,
     pub(crate) seeds: AtomicU64,
     /// When it was last told of connections that were turned away.
     pub(crate) strangers: Throttle,

@@ -81,7 +81,8 @@ impl Cluster {
         let mut leaderless_until = Instant::now() + LEADER_PATIENCE;
         let mut leaders = None;
         loop {
-            let refused = match self.consensus().leader(partition) {
+            let leader = self.consensus().leader(partition);
+            let refused = match leader {
                 Some(node) => match attempt(node, unknown.is_none()).await {
                     Tried::Answered(result) => return result,
                     Tried::NotTaken(error) => error,
@@ -98,9 +99,17 @@ impl Cluster {
                 return Err(self.plainly(partition, unknown.unwrap_or(refused)).await);
             }
             let leaders = leaders.get_or_insert_with(|| self.consensus().leaders());
+            let other = async {
+                while leaders.changed().await.is_ok() {
+                    if self.consensus().leader(partition) != leader {
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(WAIT_MAX),
-                Ok(()) = leaders.changed() => {}
+                () = other => {}
             }
         }
     }

@@ -47,10 +47,20 @@ impl Queue {
     }
 
     fn take(&mut self) -> Vec<Arc<Entry>> {
-        self.wanted.clear();
         self.bytes = 0;
         self.since = None;
-        std::mem::take(&mut self.entries).into()
+        let taken: Vec<_> = std::mem::take(&mut self.entries).into();
+        self.have_got(&taken);
+        taken
+    }
+
+    /// What isn't durable yet is waited for still, and comes later.
+    fn have_got(&mut self, taken: &[Arc<Entry>]) {
+        for entry in taken {
+            if self.wanted.get(&entry.partition).is_some_and(|through| entry.index >= *through) {
+                self.wanted.remove(&entry.partition);
+            }
+        }
     }
 
     /// Takes the entries of those partitions alone that somebody waits for.
@@ -66,12 +76,7 @@ impl Queue {
         if self.entries.is_empty() {
             self.since = None;
         }
-        // What isn't durable yet is waited for still, and comes later.
-        for entry in &taken {
-            if self.wanted.get(&entry.partition).is_some_and(|through| entry.index >= *through) {
-                self.wanted.remove(&entry.partition);
-            }
-        }
+        self.have_got(&taken);
         taken
     }
 
@@ -198,12 +203,16 @@ impl Applying {
                 continue;
             };
             let waited = since.elapsed();
-            if waited >= delay || queue.is_enough() {
+            // What is waited for comes first, but not for ever.
+            if queue.is_enough() || waited >= delay * 2 {
                 break queue.take();
             }
             let wanted = queue.take_wanted();
             if !wanted.is_empty() {
                 break wanted;
+            }
+            if waited >= delay {
+                break queue.take();
             }
             let (woken, _) = self
                 .wake
@@ -334,5 +343,11 @@ mod tests {
         assert!(queue.since.is_some());
         assert_eq!(names(&queue.take()), [(2, 7), (3, 4), (2, 8), (1, 5)]);
         assert_eq!((queue.bytes, queue.since), (0, None));
+        // What is taken for other reasons satisfies nobody who waits for more.
+        queue.wanted.insert(PartitionId(1), LogIndex(8));
+        queue.put(vec![entry(1, 6), entry(1, 7)]);
+        assert_eq!(names(&queue.take()), [(1, 6), (1, 7)]);
+        queue.put(vec![entry(2, 9), entry(1, 8)]);
+        assert_eq!(names(&queue.take_wanted()), [(1, 8)]);
     }
 }

@@ -182,13 +182,8 @@ impl<'a> Connection<'a> {
         });
         let tick = pin!(async {
             let silence = config.times.inbound_silence;
-            let mut liveness = Liveness::new(
-                silence / 4,
-                silence,
-                config.times.stall_max,
-                shared.rhythm,
-                Instant::now(),
-            );
+            let mut liveness =
+                Liveness::new(silence / 4, silence, config.times.stall_max, Instant::now());
             loop {
                 sleep_until(liveness.due()).await;
                 match liveness.tick(Instant::now(), meter.read()) {

@@ -210,8 +210,7 @@ impl Task<'_> {
             Lane::Log | Lane::Bulk | Lane::Requests => (times.ping, times.silence),
         };
         let tick = pin!(async {
-            let mut liveness =
-                Liveness::new(ping, silence, times.stall_max, self.shared.rhythm, Instant::now());
+            let mut liveness = Liveness::new(ping, silence, times.stall_max, Instant::now());
             loop {
                 self.link.ping();
                 sleep_until(liveness.due()).await;
