@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use stead_journal::disk::sim::{SimDisk, Survivors};
+use stead_model::{NodeId, PartitionId};
 
 use crate::{
     faults::Fault,
@@ -24,6 +25,8 @@ enum Ending {
     Start(Machine, bool),
     /// A machine whose disk failed goes down, and starts again with another.
     Mend(Machine),
+    /// A partition goes back to the node that led it.
+    HandBack(PartitionId, NodeId),
 }
 
 /// Does harm.
@@ -66,6 +69,7 @@ impl Nemesis {
                 cut.into_iter().for_each(|(from, to)| world.network.cut(from, to, false));
             }
             Ending::Weather => world.network.set_weather(Weather::default()),
+            Ending::HandBack(partition, to) => Self::hand_to(world, partition, to),
             Ending::Mend(at) => {
                 if world.go_down_if_failing(at) {
                     self.comes_back(world, at);
@@ -246,6 +250,20 @@ impl Nemesis {
         else {
             return;
         };
+        let led = |at: &Machine| {
+            let node = world.node(*at)?;
+            node.consensus().leads(partition).borrow().is_some().then(|| node.id())
+        };
+        let led = world.up().iter().find_map(led);
+        Self::hand_to(world, partition, to);
+        // Soon enough that what was proposed before is still on its way.
+        if let Some(led) = led.filter(|_| self.random.one_in(2)) {
+            self.later(world, 300, Ending::HandBack(partition, led));
+        }
+    }
+
+    /// Has whoever leads a partition hand it to a node.
+    fn hand_to(world: &mut World, partition: PartitionId, to: NodeId) {
         for at in world.up() {
             if let Some(node) = world.node(at)
                 && node.consensus().leads(partition).borrow().is_some()
