@@ -2,7 +2,7 @@
 # Measures what BENCHMARKS.md tells of: everything, or what is named.
 #
 #     bash tests/bench.sh                      all, about seven minutes after the build
-#     bash tests/bench.sh --quick              the same in short, about two
+#     bash tests/bench.sh --quick              the same in short, about three
 #     bash tests/bench.sh guest log hot-entity  some
 #
 # Names: guest, log, apply, ingress, one-client, many-clients, hot-entity,
