@@ -4,7 +4,7 @@
 
 use stead_simulation::{Planted, hunt};
 
-/// Twice as many as the hardest of these takes.
+/// Three times as many as the hardest of these takes.
 const SEEDS_MAX: u64 = 300;
 /// What needs a rarer coincidence than so many seeds are sure to bring: power lost between
 /// a vote and its sync. `--planted all --seeds 2000` hunts for it, too.
